@@ -1,0 +1,112 @@
+//! The trait that every platform implements, alone.
+
+use crate::error::{Malformed, Refused, Rejected, SendError};
+use crate::kit::http::{Ctx, Inbound, Reply};
+use crate::model::{
+    Capabilities, Effect, Health, Media, MediaRef, Outgoing, Parsed, Part, Receipt, Recipient,
+};
+use async_trait::async_trait;
+
+/// A request whose signature holds. Only [`Verified::check`] makes one, so no adapter can read a
+/// body before it was verified.
+#[derive(Debug)]
+pub struct Verified<'a>(&'a Inbound);
+
+impl<'a> Verified<'a> {
+    /// Verifies a request with the channel that it came to.
+    ///
+    /// # Errors
+    /// When the signature is missing, malformed or made with another key.
+    pub fn check(channel: &dyn Channel, request: &'a Inbound) -> Result<Self, Rejected> {
+        channel.verify(request)?;
+        Ok(Self(request))
+    }
+
+    /// The request.
+    pub const fn request(&self) -> &'a Inbound {
+        self.0
+    }
+}
+
+/// One account of one platform. Pure wherever it can be: only `deliver`, `fetch_media`, `probe`,
+/// `perform` and `find_sent` reach out, and only through [`Ctx`].
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// What the platform can carry.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// The account's key as the platform writes it into events, where several accounts share one
+    /// webhook URL (WhatsApp: the phone number id). `None`: the URL alone tells the account.
+    fn account_key(&self) -> Option<&str> {
+        None
+    }
+
+    /// Checks the signature over the raw bytes, in constant time. Pure.
+    ///
+    /// # Errors
+    /// When the request cannot be believed.
+    fn verify(&self, request: &Inbound) -> Result<(), Rejected>;
+
+    /// Answers the platform's set-up request (a GET that is not signed). `None`: not one. Pure.
+    fn handshake(&self, request: &Inbound) -> Option<Reply>;
+
+    /// Understands a webhook. Total: what it does not know becomes `Unknown` events. Pure.
+    ///
+    /// # Errors
+    /// Only when the body is no JSON, form or XML at all.
+    fn parse(&self, request: &Verified<'_>) -> Result<Parsed, Malformed>;
+
+    /// Reads an address that a caller wrote (a telephone number, a chat id). Pure.
+    ///
+    /// # Errors
+    /// When it is no address of this platform.
+    fn recipient(&self, address: &str) -> Result<Recipient, Refused>;
+
+    /// Cuts a message into parts: text at the limit, attachments in order. Pure.
+    ///
+    /// # Errors
+    /// When the platform cannot carry it; names the argument.
+    fn plan(&self, message: &Outgoing) -> Result<Vec<Part>, Refused>;
+
+    /// Sends one part.
+    ///
+    /// # Errors
+    /// With the class that decides what happens next.
+    async fn deliver(&self, part: &Part, ctx: &Ctx<'_>) -> Result<Receipt, SendError>;
+
+    /// Fetches the bytes of an inbound attachment.
+    ///
+    /// # Errors
+    /// With the class that decides what happens next.
+    async fn fetch_media(&self, media: &MediaRef, ctx: &Ctx<'_>) -> Result<Media, SendError>;
+
+    /// Asks the platform whether the credentials work.
+    ///
+    /// # Errors
+    /// When they do not, or the platform cannot be asked.
+    async fn probe(&self, ctx: &Ctx<'_>) -> Result<Health, SendError>;
+
+    /// Does what must follow an event: answers a callback, fetches a profile. The result, where
+    /// there is one, is applied to the contact.
+    ///
+    /// # Errors
+    /// With the class; `Retry` is tried again for a minute, anything else is dropped.
+    async fn perform(
+        &self,
+        effect: &Effect,
+        ctx: &Ctx<'_>,
+    ) -> Result<Option<crate::model::Sender>, SendError> {
+        let _ = (effect, ctx);
+        Ok(None)
+    }
+
+    /// Looks for an unsure part at the platform, where a platform can be asked: `Some` proves that
+    /// it arrived. `None` proves nothing.
+    ///
+    /// # Errors
+    /// When the platform cannot be asked now.
+    async fn find_sent(&self, part: &Part, ctx: &Ctx<'_>) -> Result<Option<Receipt>, SendError> {
+        let _ = (part, ctx);
+        Ok(None)
+    }
+}

@@ -1,0 +1,10 @@
+//! What several platforms need and none should write again.
+
+pub mod emulator;
+pub mod http;
+pub mod json;
+pub mod secret;
+pub mod settings;
+pub mod sign;
+pub mod split;
+pub mod status;
