@@ -1,0 +1,269 @@
+//! What every part of the service shares: the truth, the schedule, the channels and the way out.
+
+use crate::media::files::Files;
+use crate::outbound::policy::Policy;
+use crate::outbound::transport::HttpTransport;
+use crate::queue::{Due, LaneId, Priority, Queue};
+use crate::store::people::ChannelInfo;
+use crate::store::{Store, Wakes};
+use crate::telemetry::names;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use switchboard_channels::kit::http::Ctx;
+use switchboard_channels::model::{MessageId, Millis};
+use switchboard_channels::{Channel, Kind};
+use tokio::sync::{Notify, oneshot};
+
+/// A configured channel, built.
+pub struct LiveChannel {
+    /// What the store needs to know of it.
+    pub info: ChannelInfo,
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// The adapter.
+    pub channel: Arc<dyn Channel>,
+    /// Its lane.
+    pub lane: LaneId,
+    /// The lane of its attachments.
+    pub media_lane: LaneId,
+    /// What failures lead to.
+    pub policy: Policy,
+    /// Requests under way at once.
+    pub max_in_flight: usize,
+    /// When a part last went through: tells a stuck message from a broken lane.
+    last_success: AtomicI64,
+}
+
+impl LiveChannel {
+    /// A channel that has sent nothing yet.
+    pub fn new(
+        kind: &'static Kind,
+        id: &str,
+        channel: Arc<dyn Channel>,
+        policy: Policy,
+        max_in_flight: usize,
+    ) -> Self {
+        let capabilities = channel.capabilities();
+        let info = ChannelInfo {
+            id: id.to_owned(),
+            kind: kind.name,
+            source: kind.sources.first().copied().unwrap_or(""),
+            identity: capabilities.identity,
+            window_hours: capabilities.window_hours,
+        };
+        Self {
+            info,
+            kind,
+            channel,
+            lane: LaneId::channel(id),
+            media_lane: LaneId::media(id),
+            policy,
+            max_in_flight,
+            last_success: AtomicI64::new(0),
+        }
+    }
+
+    /// Remembers that a part went through.
+    pub fn succeeded(&self, now: Millis) {
+        self.last_success.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    /// Whether a part of the lane went through since then.
+    pub fn succeeded_since(&self, since: Millis) -> bool {
+        self.last_success.load(Ordering::Relaxed) > since.0
+    }
+}
+
+/// A receiver of events, as the service delivers to it.
+pub struct Hook {
+    /// Id.
+    pub id: String,
+    /// Where to.
+    pub url: String,
+    /// What the body shows as `key`.
+    pub key: String,
+    /// What signs.
+    pub signing_key: Vec<u8>,
+    /// Its lane.
+    pub lane: LaneId,
+}
+
+/// Callers who wait for the outcome of a message.
+#[derive(Default)]
+pub struct Outcomes {
+    waiting: Mutex<HashMap<MessageId, Vec<oneshot::Sender<()>>>>,
+}
+
+impl Outcomes {
+    /// Subscribes to the next news of a message. Subscribe first, then read the row: news that came
+    /// before is in the row.
+    pub fn subscribe(&self, message: MessageId) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let senders = waiting.entry(message).or_default();
+        // Callers that went away leave closed senders behind; a crowd on one key must not pile up.
+        senders.retain(|s| !s.is_closed());
+        senders.push(sender);
+        receiver
+    }
+
+    /// Wakes everybody who waits for this message.
+    pub fn notify(&self, message: MessageId) {
+        let senders = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.remove(&message)
+        };
+        for sender in senders.into_iter().flatten() {
+            // A caller that went away needs no waking.
+            drop(sender.send(()));
+        }
+    }
+
+    /// Forgets a message that nobody waits for any more.
+    pub fn forget(&self, message: MessageId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(senders) = waiting.get_mut(&message) {
+            senders.retain(|s| !s.is_closed());
+            if senders.is_empty() {
+                waiting.remove(&message);
+            }
+        }
+    }
+}
+
+/// Numbers of the configuration that several parts need.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// What platforms call.
+    pub public_url: String,
+    /// The most bytes of a webhook or of a call to the Web API.
+    pub body_limit_bytes: usize,
+    /// How long a send waits for its outcome by default.
+    pub default_wait: Duration,
+    /// Whether `send-message` delivers without being asked.
+    pub send_message_delivers: bool,
+    /// How long a lease lasts.
+    pub lease: Duration,
+    /// The most bytes of an attachment.
+    pub max_media_bytes: usize,
+    /// Age after which a message is a dead letter.
+    pub max_age: Duration,
+    /// Waits between tries, for events and attachments.
+    pub schedule: Vec<Duration>,
+}
+
+/// The service's shared state.
+pub struct Gateway {
+    /// The truth.
+    pub store: Store,
+    /// The schedule.
+    pub queue: Arc<dyn Queue>,
+    /// The channels by id.
+    pub channels: BTreeMap<String, Arc<LiveChannel>>,
+    /// The receivers of events by id.
+    pub hooks: BTreeMap<String, Arc<Hook>>,
+    /// The way out.
+    pub transport: HttpTransport,
+    /// Kept attachments.
+    pub files: Files,
+    /// Callers who wait.
+    pub outcomes: Outcomes,
+    /// Wakes the scheduler when a message was accepted for later.
+    pub scheduled: Notify,
+    /// Numbers.
+    pub limits: Limits,
+}
+
+impl Gateway {
+    /// The world as an adapter gets it.
+    pub fn ctx(&self) -> Ctx<'_> {
+        Ctx {
+            transport: &self.transport,
+            now: crate::store::now(),
+            max_media_bytes: self.limits.max_media_bytes,
+        }
+    }
+
+    /// A channel by id.
+    pub fn channel(&self, id: &str) -> Option<&Arc<LiveChannel>> {
+        self.channels.get(id)
+    }
+
+    /// Wakes whatever a commit made due. A queue that does not answer loses nothing: the reconciler
+    /// schedules again.
+    pub async fn wake(&self, wakes: Wakes) {
+        for message in wakes.outcomes {
+            self.outcomes.notify(message);
+        }
+        let mut lanes: HashMap<LaneId, Vec<Due>> = HashMap::new();
+        for (channel, conversation, bulk) in wakes.sends {
+            let priority = if bulk { Priority::Bulk } else { Priority::Normal };
+            let due = Due::now(conversation, priority);
+            lanes.entry(LaneId::channel(&channel)).or_default().push(due);
+        }
+        for (channel, id) in wakes.effects {
+            let due = Due::now(-id, Priority::Normal);
+            lanes.entry(LaneId::channel(&channel)).or_default().push(due);
+        }
+        for (channel, id) in wakes.media {
+            let due = Due::now(id, Priority::Normal);
+            lanes.entry(LaneId::media(&channel)).or_default().push(due);
+        }
+        for (webhook, group) in wakes.events {
+            let due = Due::now(group, Priority::Normal);
+            lanes.entry(LaneId::events(&webhook)).or_default().push(due);
+        }
+        for (lane, due) in lanes {
+            if let Err(error) = self.queue.schedule(&lane, &due).await {
+                tracing::warn!(lane = %lane, %error, "not scheduled now; the reconciler will");
+            }
+        }
+    }
+
+    /// Pauses a lane: remembered, told, and effective at once.
+    pub async fn pause(&self, lane: &LaneId, reason: &'static str, message: &str) {
+        let (name, text) = (lane.as_str().to_owned(), message.to_owned());
+        let written = self
+            .store
+            .write(move |tx, unit| {
+                crate::store::sqlite::at_once(crate::store::upkeep::pause(
+                    tx, unit, &name, reason, &text,
+                ))
+            })
+            .await;
+        match written {
+            Ok((_, wakes)) => self.wake(wakes).await,
+            Err(error) => tracing::error!(lane = %lane, %error, "the pause is not remembered"),
+        }
+        if let Err(error) = self.queue.pause(lane, true).await {
+            tracing::error!(lane = %lane, %error, "the lane is not paused");
+        }
+        metrics::gauge!(names::LANE_PAUSED, "lane" => lane.to_string()).set(1.0);
+        tracing::error!(lane = %lane, reason, message, "the lane is paused");
+    }
+
+    /// Resumes a lane. `false`: it was not paused.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn resume(&self, lane: &LaneId) -> Result<bool, crate::store::StoreError> {
+        let name = lane.as_str().to_owned();
+        let (was, wakes) = self
+            .store
+            .write(move |tx, unit| {
+                crate::store::sqlite::at_once(crate::store::upkeep::resume(tx, unit, &name))
+            })
+            .await?;
+        self.wake(wakes).await;
+        if let Err(error) = self.queue.pause(lane, false).await {
+            tracing::error!(lane = %lane, %error, "the lane is not resumed");
+        }
+        metrics::gauge!(names::LANE_PAUSED, "lane" => lane.to_string()).set(0.0);
+        if was {
+            tracing::info!(lane = %lane, "the lane is resumed");
+        }
+        Ok(was)
+    }
+}

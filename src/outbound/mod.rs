@@ -1,0 +1,6 @@
+//! From an accepted message to the platform's receipt.
+
+pub mod lanes;
+pub mod policy;
+pub mod transport;
+pub mod worker;

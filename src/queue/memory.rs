@@ -1,0 +1,500 @@
+//! The queue of one process: maps behind a lock per lane, rebuilt from the store at start.
+//!
+//! No lock is held across an await, and every operation costs the logarithm of the lane's depth.
+
+use super::{
+    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, Outcome, Priority, Queue, QueueError,
+};
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Every so many claims the oldest bulk group goes first, so that a campaign is slow but not starved.
+const BULK_EVERY: u64 = 8;
+/// Recipients' buckets are looked through for full ones when so many more have come.
+const BUCKETS_SWEEP: usize = 1024;
+
+/// Where a group stands.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Waits until a time; the number makes equal times first come, first served.
+    Waiting { at: Instant, n: u64, retry: bool },
+    /// Ready since a time.
+    Ready { since: Instant, n: u64 },
+    /// Worked on. `again`: scheduled meanwhile.
+    Leased { fence: i64, until: Instant, again: bool, probe: bool },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    place: Place,
+    priority: Priority,
+}
+
+/// The breaker of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Breaker {
+    /// Failures in a row so far.
+    Closed(u32),
+    /// One lease at a time until one succeeds.
+    Probing { out: bool },
+}
+
+struct Lane {
+    limits: Limits,
+    groups: HashMap<Group, Entry>,
+    waiting: BTreeSet<(Instant, u64, Group)>,
+    normal: BTreeMap<(Instant, u64), Group>,
+    bulk: BTreeMap<(Instant, u64), Group>,
+    leases: BTreeSet<(Instant, Group)>,
+    counter: u64,
+    claims: u64,
+    paused: bool,
+    rest_until: Option<Instant>,
+    breaker: Breaker,
+    lane_full_at: u64,
+    recipients: HashMap<Group, u64>,
+    swept_at_len: usize,
+}
+
+struct Shared {
+    lane: Mutex<Lane>,
+    /// Wakes the one runner of the lane; a permit is kept when nobody waits, so no wake-up is lost.
+    changed: Notify,
+}
+
+/// The queue of one process.
+pub struct MemoryQueue {
+    lanes: HashMap<LaneId, Shared>,
+    fence: AtomicI64,
+    epoch: Instant,
+}
+
+impl MemoryQueue {
+    /// A queue with these lanes. `fence` is where fences begin: the wall clock in microseconds, so
+    /// that a restarted process goes on above its predecessor; where that fails (the clock stepped
+    /// back) the store says so and `raise_fence` mends it.
+    pub fn new(lanes: impl IntoIterator<Item = (LaneId, Limits)>, fence: i64) -> Arc<Self> {
+        let lanes = lanes
+            .into_iter()
+            .map(|(id, limits)| {
+                let lane = Mutex::new(Lane::new(limits));
+                (id, Shared { lane, changed: Notify::new() })
+            })
+            .collect();
+        Arc::new(Self { lanes, fence: AtomicI64::new(fence), epoch: Instant::now() })
+    }
+
+    fn shared(&self, lane: &LaneId) -> Result<&Shared, QueueError> {
+        self.lanes.get(lane).ok_or_else(|| QueueError(format!("there is no lane {lane}")))
+    }
+
+    fn lock(&self, lane: &LaneId) -> Result<MutexGuard<'_, Lane>, QueueError> {
+        // A panic under this lock is impossible by construction, and a lane that is poisoned all the
+        // same is better worked on than lost: the store still has the truth.
+        Ok(self.shared(lane)?.lane.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wake(&self, lane: &LaneId) {
+        if let Some(shared) = self.lanes.get(lane) {
+            shared.changed.notify_one();
+        }
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        u64::try_from((now - self.epoch).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Lane {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            groups: HashMap::new(),
+            waiting: BTreeSet::new(),
+            normal: BTreeMap::new(),
+            bulk: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            counter: 0,
+            claims: 0,
+            paused: false,
+            rest_until: None,
+            breaker: Breaker::Closed(0),
+            lane_full_at: 0,
+            recipients: HashMap::new(),
+            swept_at_len: BUCKETS_SWEEP,
+        }
+    }
+
+    fn ready(&mut self, priority: Priority) -> &mut BTreeMap<(Instant, u64), Group> {
+        match priority {
+            Priority::Normal => &mut self.normal,
+            Priority::Bulk => &mut self.bulk,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Takes a group out of wherever it stands.
+    fn remove(&mut self, group: Group) -> Option<Entry> {
+        let entry = self.groups.remove(&group)?;
+        match entry.place {
+            Place::Waiting { at, n, .. } => {
+                self.waiting.remove(&(at, n, group));
+            }
+            Place::Ready { since, n } => {
+                self.ready(entry.priority).remove(&(since, n));
+            }
+            Place::Leased { until, .. } => {
+                self.leases.remove(&(until, group));
+            }
+        }
+        Some(entry)
+    }
+
+    fn place_ready(&mut self, group: Group, since: Instant, priority: Priority) {
+        let n = self.number();
+        self.ready(priority).insert((since, n), group);
+        self.groups.insert(group, Entry { place: Place::Ready { since, n }, priority });
+    }
+
+    fn place(&mut self, due: &Due, now: Instant) {
+        if due.after.is_zero() {
+            self.place_ready(due.group, now, due.priority);
+        } else {
+            let (at, n) = (now + due.after, self.number());
+            self.waiting.insert((at, n, due.group));
+            let place = Place::Waiting { at, n, retry: due.retry };
+            self.groups.insert(due.group, Entry { place, priority: due.priority });
+        }
+    }
+
+    fn schedule(&mut self, due: &Due, now: Instant) {
+        match self.groups.get_mut(&due.group) {
+            None => self.place(due, now),
+            Some(Entry { place: Place::Leased { again, .. }, priority }) => {
+                *again = true;
+                *priority = (*priority).min(due.priority);
+            }
+            Some(entry) if due.priority < entry.priority => {
+                entry.priority = due.priority;
+                if let Place::Ready { since, n } = entry.place {
+                    // It keeps its turn, in the more urgent row.
+                    self.bulk.remove(&(since, n));
+                    self.normal.insert((since, n), due.group);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Moves what became due, and lapsed leases, to the ready rows.
+    fn advance(&mut self, now: Instant) {
+        while let Some(&(at, n, group)) = self.waiting.first() {
+            if at > now {
+                break;
+            }
+            self.waiting.remove(&(at, n, group));
+            let priority = self.groups.get(&group).map_or(Priority::Normal, |e| e.priority);
+            self.place_ready(group, at, priority);
+        }
+        while let Some(&(until, group)) = self.leases.first() {
+            if until > now {
+                break;
+            }
+            let entry = self.remove(group);
+            if let Some(Entry { place: Place::Leased { probe: true, .. }, .. }) = entry {
+                self.probe_ended();
+            }
+            self.place_ready(group, now, entry.map_or(Priority::Normal, |e| e.priority));
+        }
+    }
+
+    fn probe_ended(&mut self) {
+        if let Breaker::Probing { out } = &mut self.breaker {
+            *out = false;
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<Group> {
+        self.claims += 1;
+        let bulk_first = self.claims.is_multiple_of(BULK_EVERY);
+        let (first, second) = if bulk_first {
+            (&mut self.bulk, &mut self.normal)
+        } else {
+            (&mut self.normal, &mut self.bulk)
+        };
+        first.pop_first().or_else(|| second.pop_first()).map(|(_, group)| group)
+    }
+
+    fn claim(&mut self, most: usize, now: Instant, fence: &AtomicI64) -> Claim {
+        if self.paused {
+            return Claim::default();
+        }
+        if let Some(until) = self.rest_until {
+            if until > now {
+                return Claim { leases: Vec::new(), next: Some(until - now) };
+            }
+            self.rest_until = None;
+        }
+        self.advance(now);
+        let mut leases = Vec::new();
+        let most = match self.breaker {
+            Breaker::Closed(_) => most,
+            Breaker::Probing { out: false } => most.min(1),
+            Breaker::Probing { out: true } => 0,
+        };
+        while leases.len() < most {
+            let Some(group) = self.next_ready() else { break };
+            let fence = fence.fetch_add(1, Ordering::Relaxed) + 1;
+            let until = now + self.limits.lease;
+            let probe = matches!(self.breaker, Breaker::Probing { .. });
+            let priority = self.groups.get(&group).map_or(Priority::Normal, |e| e.priority);
+            let place = Place::Leased { fence, until, again: false, probe };
+            self.groups.insert(group, Entry { place, priority });
+            self.leases.insert((until, group));
+            leases.push(Lease { group, fence });
+        }
+        if !leases.is_empty() && let Breaker::Probing { out } = &mut self.breaker {
+            *out = true;
+        }
+        let waiting = self.waiting.first().map(|(at, ..)| *at);
+        let lapse = self.leases.first().map(|(until, _)| *until);
+        let next = waiting.into_iter().chain(lapse).min().map(|at| at.saturating_duration_since(now));
+        Claim { leases, next }
+    }
+
+    /// The entry of a lease that still holds.
+    fn held(&mut self, lease: Lease) -> Option<&mut Entry> {
+        self.groups
+            .get_mut(&lease.group)
+            .filter(|e| matches!(e.place, Place::Leased { fence, .. } if fence == lease.fence))
+    }
+
+    fn extend(&mut self, lease: Lease, now: Instant) -> bool {
+        let length = self.limits.lease;
+        let Some(Entry { place: Place::Leased { until, .. }, .. }) = self.held(lease) else {
+            return false;
+        };
+        let (old, new) = (*until, now + length);
+        *until = new;
+        self.leases.remove(&(old, lease.group));
+        self.leases.insert((new, lease.group));
+        true
+    }
+
+    fn finish(&mut self, lease: Lease, next: Option<Due>, now: Instant) {
+        if self.held(lease).is_none() {
+            return;
+        }
+        let Some(entry) = self.remove(lease.group) else { return };
+        let Place::Leased { again, probe, .. } = entry.place else { return };
+        if probe {
+            self.probe_ended();
+        }
+        match next {
+            Some(due) => self.place(&due, now),
+            None if again => self.place_ready(lease.group, now, entry.priority),
+            None => {}
+        }
+    }
+
+    fn report(&mut self, outcome: Outcome, now: Instant) -> bool {
+        match (outcome, self.breaker) {
+            (Outcome::Works, Breaker::Closed(_)) => self.breaker = Breaker::Closed(0),
+            (Outcome::Works, Breaker::Probing { .. }) => {
+                self.breaker = Breaker::Closed(0);
+                self.retry_now(now);
+            }
+            (Outcome::Failed, Breaker::Closed(failures)) => {
+                let failures = failures.saturating_add(1);
+                self.breaker = Breaker::Closed(failures);
+                if failures >= self.limits.breaker_failures {
+                    return self.trip(now);
+                }
+            }
+            (Outcome::Failed, Breaker::Probing { .. }) => return self.trip(now),
+        }
+        false
+    }
+
+    fn trip(&mut self, now: Instant) -> bool {
+        self.breaker = Breaker::Probing { out: false };
+        self.rest(now + self.limits.breaker_rest);
+        true
+    }
+
+    fn rest(&mut self, until: Instant) {
+        self.rest_until = Some(self.rest_until.map_or(until, |old| old.max(until)));
+    }
+
+    /// Makes every group ready that waits for a retry: the lane works again.
+    fn retry_now(&mut self, now: Instant) {
+        let retries: Vec<Group> = self
+            .waiting
+            .iter()
+            .map(|(_, _, group)| *group)
+            .filter(|group| {
+                let entry = self.groups.get(group);
+                entry.is_some_and(|e| matches!(e.place, Place::Waiting { retry: true, .. }))
+            })
+            .collect();
+        self.hasten(&retries, now);
+    }
+
+    fn hasten(&mut self, groups: &[Group], now: Instant) {
+        for &group in groups {
+            match self.groups.get(&group).map(|e| e.place) {
+                Some(Place::Waiting { .. }) => {
+                    let priority = self.remove(group).map_or(Priority::Normal, |e| e.priority);
+                    self.place_ready(group, now, priority);
+                }
+                Some(Place::Ready { .. }) => {}
+                Some(Place::Leased { .. }) | None => {
+                    self.schedule(&Due::now(group, Priority::Normal), now);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, recipient: Group, parts: u32, now: u64) -> Result<(), Duration> {
+        let lane_full_at = self.limits.rate.take(self.lane_full_at, now, parts)?;
+        if let Some(rate) = self.limits.recipient {
+            let full_at = self.recipients.get(&recipient).copied().unwrap_or(0);
+            let full_at = rate.take(full_at, now, parts)?;
+            self.recipients.insert(recipient, full_at);
+            if self.recipients.len() >= self.swept_at_len {
+                self.recipients.retain(|_, full_at| *full_at > now);
+                self.swept_at_len = self.recipients.len() * 2 + BUCKETS_SWEEP;
+            }
+        }
+        self.lane_full_at = lane_full_at;
+        Ok(())
+    }
+
+    fn stats(&mut self, now: Instant) -> LaneStats {
+        self.advance(now);
+        let oldest = [self.normal.first_key_value(), self.bulk.first_key_value()];
+        let oldest = oldest.into_iter().flatten().map(|((since, _), _)| *since).min();
+        LaneStats {
+            depth: self.groups.len() - self.leases.len(),
+            leased: self.leases.len(),
+            oldest_ready: oldest.map(|since| now.saturating_duration_since(since)),
+            paused: self.paused,
+            resting: self.rest_until.filter(|until| *until > now).map(|until| until - now),
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn schedule(&self, lane: &LaneId, due: &[Due]) -> Result<(), QueueError> {
+        let now = Instant::now();
+        {
+            let mut held = self.lock(lane)?;
+            due.iter().for_each(|due| held.schedule(due, now));
+        }
+        self.wake(lane);
+        Ok(())
+    }
+
+    async fn hasten(&self, lane: &LaneId, groups: &[Group]) -> Result<(), QueueError> {
+        self.lock(lane)?.hasten(groups, Instant::now());
+        self.wake(lane);
+        Ok(())
+    }
+
+    async fn claim(&self, lane: &LaneId, most: usize) -> Result<Claim, QueueError> {
+        Ok(self.lock(lane)?.claim(most, Instant::now(), &self.fence))
+    }
+
+    async fn extend(&self, lane: &LaneId, lease: Lease) -> Result<bool, QueueError> {
+        Ok(self.lock(lane)?.extend(lease, Instant::now()))
+    }
+
+    async fn finish(
+        &self,
+        lane: &LaneId,
+        lease: Lease,
+        next: Option<Due>,
+    ) -> Result<(), QueueError> {
+        self.lock(lane)?.finish(lease, next, Instant::now());
+        self.wake(lane);
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        lane: &LaneId,
+        recipient: Group,
+        parts: u32,
+    ) -> Result<Result<(), Duration>, QueueError> {
+        let now = self.nanos(Instant::now());
+        Ok(self.lock(lane)?.take(recipient, parts, now))
+    }
+
+    async fn rest(&self, lane: &LaneId, rest: Duration) -> Result<(), QueueError> {
+        self.lock(lane)?.rest(Instant::now() + rest);
+        Ok(())
+    }
+
+    async fn pause(&self, lane: &LaneId, paused: bool) -> Result<(), QueueError> {
+        {
+            let mut held = self.lock(lane)?;
+            held.paused = paused;
+            if !paused {
+                // What made it rest or fail is over, a person or a probe says.
+                held.rest_until = None;
+                held.breaker = Breaker::Closed(0);
+                held.retry_now(Instant::now());
+            }
+        }
+        self.wake(lane);
+        Ok(())
+    }
+
+    async fn report(&self, lane: &LaneId, outcome: Outcome) -> Result<bool, QueueError> {
+        let (rests, mended) = {
+            let mut held = self.lock(lane)?;
+            let probing = matches!(held.breaker, Breaker::Probing { .. });
+            (held.report(outcome, Instant::now()), probing && outcome == Outcome::Works)
+        };
+        if mended {
+            self.wake(lane);
+        }
+        Ok(rests)
+    }
+
+    async fn raise_fence(&self, lane: &LaneId, fence: i64) -> Result<(), QueueError> {
+        self.shared(lane)?;
+        self.fence.fetch_max(fence, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn wait(&self, lane: &LaneId, most: Option<Duration>) {
+        let Ok(shared) = self.shared(lane) else { return };
+        match most {
+            Some(most) => drop(tokio::time::timeout(most, shared.changed.notified()).await),
+            None => shared.changed.notified().await,
+        }
+    }
+
+    fn nudge(&self, lane: &LaneId) {
+        self.wake(lane);
+    }
+
+    async fn stats(&self, lane: &LaneId) -> Result<LaneStats, QueueError> {
+        Ok(self.lock(lane)?.stats(Instant::now()))
+    }
+
+    async fn ping(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! The truth: users, conversations, messages, parts, attempts, events, deliveries.
+//!
+//! Everything durable goes through a *unit*: an `async` function over [`sql::Sql`] that runs inside
+//! one transaction. Units of several callers share a commit; a unit's result is handed out only
+//! after the commit that made it durable. The store knows no queue and no channel: what must be
+//! woken after a commit is named in [`Wakes`] and woken by the caller.
+//!
+//! It does *not* retry, wait, send or decide what a failure means.
+
+pub mod deliveries;
+pub mod inbound;
+pub mod media_rows;
+pub mod migrate;
+pub mod outbox;
+pub mod people;
+pub mod progress;
+pub mod reads;
+pub mod rows;
+pub mod sends;
+pub mod sql;
+pub mod sqlite;
+pub mod upkeep;
+pub mod users;
+pub mod work;
+
+pub use outbox::{Receiver, Unit, Wakes};
+
+use crate::media::Links;
+use serde_json::Value;
+use sqlite::{Sqlite, Tx, at_once};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use switchboard_channels::model::Millis;
+
+/// What can go wrong with the truth.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the file.
+    #[error("{}: another process has this store open", .0.display())]
+    Locked(PathBuf),
+    /// The file cannot be opened or made.
+    #[error("the store cannot be opened: {0}")]
+    Open(String),
+    /// The schema is of another release.
+    #[error(
+        "the store has schema version {found}, this release knows {known}: use a newer release"
+    )]
+    Schema {
+        /// What the store has.
+        found: i64,
+        /// What this binary knows.
+        known: i64,
+    },
+    /// It does not answer, or cannot be written: nothing was done, unless the commit itself broke.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+    /// Something in it is not as we wrote it.
+    #[error("the store holds something unexpected: {0}")]
+    Corrupt(String),
+    /// A value that must be unique is taken.
+    #[error("already taken: {0}")]
+    Taken(String),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Taken(error.to_string()),
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                Self::Corrupt(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// The time now.
+pub fn now() -> Millis {
+    Millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// The store, open.
+pub struct Store {
+    sqlite: Sqlite,
+    receivers: Arc<[Receiver]>,
+    links: Arc<Links>,
+}
+
+impl Store {
+    /// Opens the embedded store. The gateway key, from which link signatures are derived, is made on
+    /// the first start.
+    ///
+    /// # Errors
+    /// When the file is locked by another process, cannot be opened or is of another release.
+    pub async fn open(
+        path: &Path,
+        receivers: Vec<Receiver>,
+        public_url: &str,
+    ) -> Result<Self, StoreError> {
+        let sqlite = Sqlite::open(path)?;
+        let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let key = sqlite
+            .write(move |tx| {
+                at_once(async {
+                    use sql::Sql;
+                    tx.exec(
+                        "INSERT INTO meta (key, value) VALUES ('gateway_key', $1)
+                         ON CONFLICT (key) DO NOTHING",
+                        crate::vals![&fresh],
+                    )
+                    .await?;
+                    tx.one("SELECT value FROM meta WHERE key = 'gateway_key'", &[]).await?.text()
+                })
+            })
+            .await?;
+        let links = Arc::new(Links::new(public_url, &key));
+        Ok(Self { sqlite, receivers: receivers.into(), links })
+    }
+
+    /// Makes links of kept attachments.
+    pub fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
+    /// Runs a unit in the next grouped commit: its result, and what to wake.
+    ///
+    /// # Errors
+    /// The unit's own error, or that of the commit.
+    pub async fn write<T, F>(&self, unit: F) -> Result<(T, Wakes), StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (receivers, links) = (Arc::clone(&self.receivers), Arc::clone(&self.links));
+        let started = std::time::Instant::now();
+        let result = self
+            .sqlite
+            .write(move |tx| {
+                let wakes = Wakes::default();
+                let mut context =
+                    Unit { receivers: &receivers, links: &links, now: now(), wakes };
+                let value = unit(tx, &mut context)?;
+                Ok((value, context.wakes))
+            })
+            .await;
+        metrics::histogram!(crate::telemetry::names::STORE_SECONDS, "operation" => "write")
+            .record(started.elapsed());
+        result
+    }
+
+    /// Runs a read-only unit.
+    ///
+    /// # Errors
+    /// The unit's own error.
+    pub async fn read<T, F>(&self, unit: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let started = std::time::Instant::now();
+        let result = self.sqlite.read(unit).await;
+        metrics::histogram!(crate::telemetry::names::STORE_SECONDS, "operation" => "read")
+            .record(started.elapsed());
+        result
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read(|tx| {
+            at_once(async {
+                use sql::Sql;
+                tx.one("SELECT 1", &[]).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Writes an event that belongs to no conversation's unit.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn emit(
+        &self,
+        function: &'static str,
+        group: i64,
+        data: Value,
+    ) -> Result<Wakes, StoreError> {
+        let write = self.write(move |tx, unit| at_once(unit.emit(tx, function, group, &data)));
+        Ok(write.await?.1)
+    }
+}

@@ -1,0 +1,417 @@
+//! Users and conversations: who a platform's id is, and where their messages go.
+
+use super::StoreError;
+use super::outbox::Unit;
+use super::rows::{ConversationRow, UserRow, status_code};
+use super::sql::Sql;
+use crate::events::payload;
+use crate::{conversation_columns, user_columns, vals};
+use switchboard_channels::model::{
+    ConversationId, IdentityScope, Millis, Profile, Recipient, Sender, Thread, UserId,
+};
+
+/// What the store is told of a channel.
+#[derive(Debug, Clone)]
+pub struct ChannelInfo {
+    /// Id.
+    pub id: String,
+    /// Kind.
+    pub kind: &'static str,
+    /// Usual source code.
+    pub source: &'static str,
+    /// Among whom its user ids are unique.
+    pub identity: IdentityScope,
+    /// Hours of the reply window.
+    pub window_hours: Option<u32>,
+}
+
+/// A found or made user.
+pub struct Found {
+    /// The user.
+    pub user: UserRow,
+    /// Name, picture or ids changed.
+    pub changed: bool,
+}
+
+/// The keys under which a person is known: scope and id, the best first.
+fn keys(channel: &ChannelInfo, sender: &Sender) -> Vec<(String, String)> {
+    let scope = match channel.identity {
+        IdentityScope::Channel => format!("channel:{}", channel.id),
+        IdentityScope::Kind | IdentityScope::Phone | IdentityScope::Email => {
+            format!("kind:{}", channel.kind)
+        }
+    };
+    let mut keys: Vec<(String, String)> =
+        sender.ids.iter().map(|id| (scope.clone(), id.clone())).collect();
+    if channel.identity == IdentityScope::Phone {
+        keys.extend(sender.phone.iter().map(|p| ("phone".to_owned(), p.clone())));
+    }
+    if channel.identity == IdentityScope::Email {
+        keys.extend(sender.email.iter().map(|e| ("email".to_owned(), e.to_lowercase())));
+    }
+    keys
+}
+
+/// Finds the person behind a sender, or makes one; joins two that turn out to be the same.
+pub async fn resolve_user<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    sender: &Sender,
+) -> Result<Found, StoreError> {
+    let keys = keys(channel, sender);
+    let mut found: Option<UserRow> = None;
+    let mut changed = false;
+    let mut missing = Vec::new();
+    for (scope, id) in &keys {
+        let row = sql
+            .row(
+                concat!(
+                    "SELECT ",
+                    user_columns!(),
+                    " FROM identities i JOIN users u ON u.id = i.user_id
+                     WHERE i.scope = $1 AND i.platform_user_id = $2"
+                ),
+                vals![scope, id],
+            )
+            .await?;
+        let Some(mut row) = row else {
+            missing.push((scope, id));
+            continue;
+        };
+        let user = UserRow::read(&mut row)?;
+        match &found {
+            None => found = Some(user),
+            Some(kept) if kept.id == user.id => {}
+            Some(kept) => {
+                let (keep, drop) =
+                    if kept.id < user.id { (kept.clone(), user) } else { (user, kept.clone()) };
+                join(sql, keep.id, drop.id).await?;
+                changed = true;
+                found = Some(keep);
+            }
+        }
+    }
+    let mut user = match found {
+        Some(user) => user,
+        None => insert_user(sql, unit.now, sender).await?,
+    };
+    for (scope, id) in missing {
+        sql.exec(
+            "INSERT INTO identities (scope, platform_user_id, user_id) VALUES ($1, $2, $3)
+             ON CONFLICT (scope, platform_user_id) DO UPDATE SET user_id = excluded.user_id",
+            vals![scope, id, user.id.0],
+        )
+        .await?;
+    }
+    changed |= update_profile(sql, unit.now, &mut user, sender).await?;
+    Ok(Found { user, changed })
+}
+
+async fn insert_user<S: Sql>(
+    sql: &mut S,
+    now: Millis,
+    sender: &Sender,
+) -> Result<UserRow, StoreError> {
+    let profile = &sender.profile;
+    // A contact without a name is shown by number or address rather than as nobody.
+    let shown = || {
+        let known = sender.phone.as_ref().or(sender.email.as_ref()).or(sender.ids.first());
+        known.cloned().unwrap_or_else(|| "User".to_owned())
+    };
+    let first_name = profile.first_name.clone().unwrap_or_else(shown);
+    let mut user = UserRow {
+        id: UserId(0),
+        first_name,
+        last_name: profile.last_name.clone().unwrap_or_default(),
+        email: None,
+        phone: sender.phone.clone(),
+        profile_image: profile.image_url.clone().unwrap_or_default(),
+        user_type: "lead".to_owned(),
+        language: profile.language.clone(),
+        department: None,
+        token: uuid::Uuid::new_v4().simple().to_string(),
+        creation_time: now,
+        last_activity: now,
+    };
+    // Addresses are unique: one that an existing user carries already stays with that user.
+    if let Some(email) = &sender.email {
+        let email = email.to_lowercase();
+        let taken = sql.row("SELECT id FROM users WHERE email = $1", vals![&email]).await?;
+        user.email = taken.is_none().then_some(email);
+    }
+    let mut row = sql
+        .one(
+            "INSERT INTO users (first_name, last_name, email, phone, profile_image, user_type,
+                language, token, creation_time, last_activity)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING id",
+            vals![
+                &user.first_name,
+                &user.last_name,
+                user.email.as_ref(),
+                user.phone.as_ref(),
+                &user.profile_image,
+                &user.user_type,
+                user.language.as_ref(),
+                &user.token,
+                now.0
+            ],
+        )
+        .await?;
+    user.id = UserId(row.int()?);
+    details(sql, user.id, profile).await?;
+    Ok(user)
+}
+
+/// Writes what is new in a profile. `true` when a name or picture that was known changed.
+async fn update_profile<S: Sql>(
+    sql: &mut S,
+    now: Millis,
+    user: &mut UserRow,
+    sender: &Sender,
+) -> Result<bool, StoreError> {
+    let profile = &sender.profile;
+    let mut changed = false;
+    // A name without family name replaces both: the old one belongs to the old given name.
+    if let Some(first) = &profile.first_name {
+        let last = profile.last_name.clone().unwrap_or_default();
+        if *first != user.first_name || last != user.last_name {
+            user.first_name.clone_from(first);
+            user.last_name = last;
+            changed = true;
+        }
+    }
+    if let Some(image) = profile.image_url.as_ref().filter(|i| **i != user.profile_image) {
+        user.profile_image.clone_from(image);
+        changed = true;
+    }
+    if user.phone.is_none() && sender.phone.is_some() {
+        user.phone.clone_from(&sender.phone);
+    }
+    if user.language.is_none() && profile.language.is_some() {
+        user.language.clone_from(&profile.language);
+    }
+    user.last_activity = now;
+    sql.exec(
+        "UPDATE users SET first_name = $1, last_name = $2, profile_image = $3, phone = $4,
+            language = $5, last_activity = $6 WHERE id = $7",
+        vals![
+            &user.first_name,
+            &user.last_name,
+            &user.profile_image,
+            user.phone.as_ref(),
+            user.language.as_ref(),
+            now.0,
+            user.id.0
+        ],
+    )
+    .await?;
+    details(sql, user.id, profile).await?;
+    Ok(changed)
+}
+
+async fn details<S: Sql>(sql: &mut S, user: UserId, profile: &Profile) -> Result<(), StoreError> {
+    for (slug, name, value) in &profile.details {
+        sql.exec(
+            "INSERT INTO user_details (user_id, slug, name, value) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (user_id, slug) DO UPDATE SET name = excluded.name, value = excluded.value
+             WHERE user_details.value <> excluded.value",
+            vals![user.0, slug, name, value],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Two users are one person: everything of `drop` becomes `keep`'s.
+async fn join<S: Sql>(sql: &mut S, keep: UserId, drop: UserId) -> Result<(), StoreError> {
+    sql.exec(
+        "UPDATE identities SET user_id = $1 WHERE user_id = $2",
+        vals![keep.0, drop.0],
+    )
+    .await?;
+    sql.exec(
+        "UPDATE messages SET user_id = $1 WHERE user_id = $2
+            AND conversation_id IN (SELECT id FROM conversations WHERE user_id = $2)",
+        vals![keep.0, drop.0],
+    )
+    .await?;
+    let (new_key, old_key) = (format!("user:{keep}"), format!("user:{drop}"));
+    // Where both have a conversation, the kept user's goes on and the other only stays readable.
+    sql.exec(
+        "UPDATE conversations SET thread_live = FALSE WHERE user_id = $1 AND thread_key = $2
+            AND channel_id IN (SELECT channel_id FROM conversations
+                WHERE thread_key = $3 AND thread_live)",
+        vals![drop.0, &old_key, &new_key],
+    )
+    .await?;
+    sql.exec(
+        "UPDATE conversations SET thread_key = $1 WHERE user_id = $2 AND thread_key = $3",
+        vals![&new_key, drop.0, &old_key],
+    )
+    .await?;
+    sql.exec(
+        "UPDATE conversations SET user_id = $1 WHERE user_id = $2",
+        vals![keep.0, drop.0],
+    )
+    .await?;
+    sql.exec(
+        "INSERT INTO user_details (user_id, slug, name, value)
+            SELECT $1, slug, name, value FROM user_details WHERE user_id = $2
+         ON CONFLICT (user_id, slug) DO NOTHING",
+        vals![keep.0, drop.0],
+    )
+    .await?;
+    sql.exec("DELETE FROM user_details WHERE user_id = $1", vals![drop.0]).await?;
+    sql.exec("DELETE FROM users WHERE id = $1", vals![drop.0]).await?;
+    Ok(())
+}
+
+/// How a conversation came to be, for the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The contact wrote.
+    Contact,
+    /// We write.
+    Us,
+}
+
+/// A found or made conversation.
+pub struct FoundConversation {
+    /// The conversation.
+    pub conversation: ConversationRow,
+    /// Whether it was made just now.
+    pub created: bool,
+}
+
+/// The key of a conversation within its channel.
+pub fn thread_key(user: UserId, thread: Option<&str>) -> String {
+    thread.map_or_else(|| format!("user:{user}"), |key| format!("thread:{key}"))
+}
+
+/// Finds the live conversation of a thread.
+pub async fn find_conversation<S: Sql>(
+    sql: &mut S,
+    channel: &str,
+    key: &str,
+) -> Result<Option<ConversationRow>, StoreError> {
+    let row = sql
+        .row(
+            concat!(
+                "SELECT ",
+                conversation_columns!(),
+                " FROM conversations c WHERE c.channel_id = $1 AND c.thread_key = $2
+                    AND c.thread_live"
+            ),
+            vals![channel, key],
+        )
+        .await?;
+    row.map(|mut row| ConversationRow::read(&mut row)).transpose()
+}
+
+/// Finds the conversation that an event or a send belongs to, or begins it; opens an archived one
+/// when the contact writes.
+pub async fn resolve_conversation<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    user: UserId,
+    thread: &Thread,
+    origin: Origin,
+) -> Result<FoundConversation, StoreError> {
+    let key = thread_key(user, thread.key.as_deref());
+    if let Some(mut conversation) = find_conversation(sql, &channel.id, &key).await? {
+        if origin == Origin::Contact && conversation.status_code == status_code::ARCHIVE {
+            set_status(sql, unit, &mut conversation, status_code::WAITING_AGENT).await?;
+        }
+        return Ok(FoundConversation { conversation, created: false });
+    }
+    let status = match origin {
+        Origin::Contact => status_code::WAITING_AGENT,
+        Origin::Us => status_code::WAITING_USER,
+    };
+    let source = thread.source.as_deref().unwrap_or(channel.source);
+    let title = thread.title.clone().unwrap_or_default();
+    let mut row = sql
+        .one(
+            "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
+                status_code, extra, address, creation_time, last_update_time)
+             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $9, $9) RETURNING id",
+            vals![
+                user.0,
+                &channel.id,
+                source,
+                &key,
+                &title,
+                status,
+                thread.extra.as_ref(),
+                &thread.address,
+                unit.now.0
+            ],
+        )
+        .await?;
+    let conversation = ConversationRow {
+        id: ConversationId(row.int()?),
+        user_id: user,
+        channel_id: channel.id.clone(),
+        source: source.to_owned(),
+        title,
+        status_code: status,
+        department: None,
+        agent_id: None,
+        extra: thread.extra.clone(),
+        extra_2: None,
+        extra_3: None,
+        tags: None,
+        address: thread.address.clone(),
+        window_until: None,
+        creation_time: unit.now,
+        last_update_time: unit.now,
+        last_message_id: switchboard_channels::model::MessageId(0),
+    };
+    Ok(FoundConversation { conversation, created: true })
+}
+
+/// Sets a conversation's status code and says so.
+pub async fn set_status<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    conversation: &mut ConversationRow,
+    status: i64,
+) -> Result<(), StoreError> {
+    if conversation.status_code == status {
+        return Ok(());
+    }
+    conversation.status_code = status;
+    // The trash gives its thread up, so that the next message begins a new conversation; coming back
+    // takes it again only when no other conversation has begun meanwhile.
+    sql.exec(
+        "UPDATE conversations SET status_code = $1, thread_live = $1 <> 4 AND NOT EXISTS (
+            SELECT 1 FROM conversations o WHERE o.channel_id = conversations.channel_id
+                AND o.thread_key = conversations.thread_key AND o.thread_live
+                AND o.id <> conversations.id)
+         WHERE id = $2",
+        vals![status, conversation.id.0],
+    )
+    .await?;
+    let data = payload::conversation_status_updated(conversation);
+    unit.emit(sql, "conversation-status-updated", conversation.id.0, &data).await
+}
+
+/// The sender and thread that a recipient stands for, when we write first.
+pub fn from_recipient(recipient: &Recipient) -> (Sender, Thread) {
+    let sender = Sender {
+        ids: recipient.ids.clone(),
+        phone: recipient.phone.clone(),
+        email: recipient.email.clone(),
+        profile: Profile::default(),
+    };
+    let thread = Thread {
+        key: recipient.thread.clone(),
+        address: recipient.address.clone(),
+        title: None,
+        extra: recipient.extra.clone(),
+        source: None,
+    };
+    (sender, thread)
+}

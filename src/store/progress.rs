@@ -1,0 +1,354 @@
+//! How far our messages have come: statuses, evidence, and what a message's status follows from.
+
+use super::StoreError;
+use super::inbound::Fate;
+use super::outbox::Unit;
+use super::sql::Sql;
+use crate::events::payload;
+use crate::vals;
+use switchboard_channels::model::{DeliveryStatus, Event, MessageId, StatusUpdate};
+use switchboard_channels::{Class, Words};
+
+/// A part by message and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartKey {
+    /// The message.
+    pub message: MessageId,
+    /// Which part, from 0.
+    pub idx: i64,
+}
+
+impl PartKey {
+    /// Reads `Part::idempotency_key`.
+    pub fn from_reference(reference: &str) -> Option<Self> {
+        let (message, idx) = reference.strip_prefix("sb-")?.split_once('-')?;
+        Some(Self { message: MessageId(message.parse().ok()?), idx: idx.parse().ok()? })
+    }
+}
+
+fn delivery(name: &str) -> Option<DeliveryStatus> {
+    match name {
+        "sent" => Some(DeliveryStatus::Sent),
+        "failed" => Some(DeliveryStatus::Failed),
+        "delivered" => Some(DeliveryStatus::Delivered),
+        "read" => Some(DeliveryStatus::Read),
+        _ => None,
+    }
+}
+
+/// Applies a status that came, or keeps it until its send is recorded.
+pub async fn status_came<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &str,
+    event: &Event,
+    status: &StatusUpdate,
+) -> Result<Fate, StoreError> {
+    let part = match find_part(sql, channel, &status.platform_id).await? {
+        Some(part) => Some(part),
+        None => match status.our_reference.as_deref().and_then(PartKey::from_reference) {
+            // Proof that the part arrived, perhaps before its answer was read.
+            Some(part) if arrived(sql, unit, channel, part, &status.platform_id).await? => {
+                Some(part)
+            }
+            _ => None,
+        },
+    };
+    let Some(part) = part else {
+        let error = match &status.error {
+            Some(error) => Some(super::rows::json(error)?),
+            None => None,
+        };
+        sql.exec(
+            "INSERT INTO early_statuses (channel_id, platform_id, status, error, received_at)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (channel_id, platform_id, status) DO NOTHING",
+            vals![channel, &status.platform_id, status.status.name(), error.as_ref(), unit.now.0],
+        )
+        .await?;
+        return Ok(Fate::Kept);
+    };
+    let _ = event;
+    advance(sql, unit, part, status.status, status.error.as_ref()).await?;
+    Ok(Fate::Applied)
+}
+
+async fn find_part<S: Sql>(
+    sql: &mut S,
+    channel: &str,
+    platform_id: &str,
+) -> Result<Option<PartKey>, StoreError> {
+    let row = sql
+        .row(
+            "SELECT p.message_id, p.idx FROM platform_messages p
+             JOIN messages m ON m.id = p.message_id
+             WHERE p.channel_id = $1 AND p.platform_id = $2 AND m.outbound",
+            vals![channel, platform_id],
+        )
+        .await?;
+    row.map(|mut r| Ok(PartKey { message: MessageId(r.int()?), idx: r.int()? })).transpose()
+}
+
+/// Moves a part's delivery forward, never back, and the message with it.
+async fn advance<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    part: PartKey,
+    to: DeliveryStatus,
+    error: Option<&(Class, Words)>,
+) -> Result<(), StoreError> {
+    let row = sql
+        .row(
+            "SELECT delivery FROM parts WHERE message_id = $1 AND idx = $2",
+            vals![part.message.0, part.idx],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let now = row.opt_text()?.as_deref().and_then(delivery);
+    if now.is_some_and(|now| now >= to) {
+        return Ok(());
+    }
+    sql.exec(
+        "UPDATE parts SET delivery = $1 WHERE message_id = $2 AND idx = $3",
+        vals![to.name(), part.message.0, part.idx],
+    )
+    .await?;
+    if let (DeliveryStatus::Failed, Some((class, words))) = (to, error) {
+        sql.exec(
+            "UPDATE messages SET error_class = $1, error_code = $2, error_message = $3
+             WHERE id = $4",
+            vals![class.name(), &words.code, &words.message, part.message.0],
+        )
+        .await?;
+    }
+    settle(sql, unit, part.message).await
+}
+
+/// Evidence by our own reference that a part arrived. `false`: the reference is not of this channel.
+pub async fn evidence<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &str,
+    reference: &str,
+    platform_id: &str,
+) -> Result<bool, StoreError> {
+    let Some(part) = PartKey::from_reference(reference) else { return Ok(false) };
+    arrived(sql, unit, channel, part, platform_id).await
+}
+
+/// Records that a part arrived under this id. Settles an unsure part, also one that was given up.
+async fn arrived<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &str,
+    part: PartKey,
+    platform_id: &str,
+) -> Result<bool, StoreError> {
+    let row = sql
+        .row(
+            "SELECT p.state, m.conversation_id, m.bulk, m.dead, COALESCE(m.error_code, '')
+             FROM parts p JOIN messages m ON m.id = p.message_id
+             WHERE p.message_id = $1 AND p.idx = $2 AND m.channel_id = $3",
+            vals![part.message.0, part.idx, channel],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(false) };
+    let (state, conversation, bulk, dead, code) =
+        (row.text()?, row.int()?, row.bool()?, row.bool()?, row.text()?);
+    sql.exec(
+        "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
+         VALUES ($1, $2, $3, $4) ON CONFLICT (channel_id, platform_id) DO NOTHING",
+        vals![channel, platform_id, part.message.0, part.idx],
+    )
+    .await?;
+    // A part that is being sent right now is settled by its worker, which looks for this row.
+    let given_up = dead && code == "unsure" && state == "failed";
+    if state == "unsure" || given_up {
+        mark_sent(sql, part, None).await?;
+        if given_up {
+            reopen_or_finish(sql, unit, part.message, conversation).await?;
+        }
+        unit.wakes.sends.push((channel.to_owned(), conversation, bulk));
+    }
+    Ok(true)
+}
+
+/// Marks a part as sent and counts it.
+pub async fn mark_sent<S: Sql>(
+    sql: &mut S,
+    part: PartKey,
+    answer: Option<&str>,
+) -> Result<(), StoreError> {
+    let changed = sql
+        .exec(
+            "UPDATE parts SET state = 'sent', delivery = COALESCE(delivery, 'sent'),
+                answer = COALESCE($1, answer)
+             WHERE message_id = $2 AND idx = $3 AND state <> 'sent'",
+            vals![answer, part.message.0, part.idx],
+        )
+        .await?;
+    if changed > 0 {
+        sql.exec(
+            "UPDATE messages SET parts_sent = parts_sent + 1 WHERE id = $1",
+            vals![part.message.0],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// A message that was given up as unsure arrived after all: finished, or open again for the rest.
+async fn reopen_or_finish<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+    conversation: i64,
+) -> Result<(), StoreError> {
+    sql.exec(
+        "UPDATE messages SET dead = FALSE, status = 'sent', error_class = NULL, error_code = NULL,
+            error_message = NULL WHERE id = $1",
+        vals![message.0],
+    )
+    .await?;
+    let left = sql
+        .exec(
+            "UPDATE messages SET open = TRUE, status = 'sending', finished_at = NULL
+             WHERE id = $1 AND parts_sent < parts",
+            vals![message.0],
+        )
+        .await?;
+    if left > 0 {
+        super::sends::take_number(sql, message, conversation).await?;
+        return Ok(());
+    }
+    // The status did not change to `sent` through `settle`, so it is told here.
+    sql.exec("UPDATE messages SET status = 'sending' WHERE id = $1", vals![message.0]).await?;
+    settle(sql, unit, message).await
+}
+
+/// Derives a finished message's status from its parts and tells when it changed.
+///
+/// Failed when a part is; delivered when all parts are; read when the last one is.
+pub async fn settle<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    let row = sql
+        .row(
+            "SELECT m.status, m.open,
+                (SELECT COUNT(*) FROM parts p WHERE p.message_id = m.id AND p.state <> 'sent'),
+                (SELECT COUNT(*) FROM parts p WHERE p.message_id = m.id AND p.delivery = 'failed'),
+                (SELECT COUNT(*) FROM parts p WHERE p.message_id = m.id
+                    AND p.delivery IN ('delivered', 'read')),
+                (SELECT p.delivery FROM parts p WHERE p.message_id = m.id
+                    ORDER BY p.idx DESC LIMIT 1),
+                m.parts
+             FROM messages m WHERE m.id = $1",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let (status, open, unsent, failed) = (row.text()?, row.bool()?, row.int()?, row.int()?);
+    let (delivered, last, parts) = (row.int()?, row.opt_text()?, row.int()?);
+    if failed == 0 && (open || unsent > 0) {
+        return Ok(()); // still on its way; settled when the last part is sent
+    }
+    let new = if failed > 0 {
+        "failed"
+    } else if last.as_deref() == Some("read") {
+        "read"
+    } else if delivered == parts {
+        "delivered"
+    } else {
+        "sent"
+    };
+    if new == status {
+        return Ok(());
+    }
+    if new == "failed" {
+        sql.exec(
+            "UPDATE messages SET status = 'failed', dead = TRUE, open = FALSE, finished_at = $1
+             WHERE id = $2",
+            vals![unit.now.0, message.0],
+        )
+        .await?;
+    } else {
+        sql.exec(
+            "UPDATE messages SET status = $1, dead = FALSE WHERE id = $2",
+            vals![new, message.0],
+        )
+        .await?;
+    }
+    announce(sql, unit, message).await
+}
+
+/// The event of a message's new status.
+pub async fn announce<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    unit.wakes.outcomes.push(message);
+    if !unit.wanted("message-status-updated") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT conversation_id, status, parts, parts_sent, error_class, error_code,
+                error_message FROM messages WHERE id = $1",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let ids = sql
+        .rows(
+            "SELECT platform_id FROM platform_messages WHERE message_id = $1 ORDER BY idx",
+            vals![message.0],
+        )
+        .await?;
+    let platform_ids = ids.into_iter().map(|mut r| r.text()).collect::<Result<Vec<_>, _>>()?;
+    let conversation = row.int()?;
+    let data = payload::message_status_updated(&payload::StatusNews {
+        message,
+        conversation: switchboard_channels::model::ConversationId(conversation),
+        status: row.text()?,
+        parts: row.int()?,
+        parts_sent: row.int()?,
+        error: row.opt_text()?.map(|class| {
+            let code = row.opt_text().ok().flatten().unwrap_or_default();
+            let message = row.opt_text().ok().flatten().unwrap_or_default();
+            (class, code, message)
+        }),
+        platform_ids,
+    });
+    unit.emit(sql, "message-status-updated", conversation, &data).await
+}
+
+/// Applies the statuses that came before this id was recorded.
+pub async fn apply_early<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &str,
+    platform_id: &str,
+    part: PartKey,
+) -> Result<(), StoreError> {
+    let rows = sql
+        .rows(
+            "DELETE FROM early_statuses WHERE channel_id = $1 AND platform_id = $2
+             RETURNING status, error",
+            vals![channel, platform_id],
+        )
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let (name, error) = (row.text()?, row.opt_text()?);
+        let error: Option<(Class, Words)> =
+            error.map(|e| super::rows::from_json(&e)).transpose()?;
+        found.extend(delivery(&name).map(|status| (status, error)));
+    }
+    found.sort_by_key(|(status, _)| *status);
+    for (status, error) in found {
+        advance(sql, unit, part, status, error.as_ref()).await?;
+    }
+    Ok(())
+}

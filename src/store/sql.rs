@@ -1,0 +1,179 @@
+//! The seam between the truth and its database: statements with `$n` placeholders, run inside a
+//! transaction that somebody else opened.
+//!
+//! Everything above this file is written once, as `async` functions over [`Sql`]. On SQLite each
+//! call completes at once, on the one writer thread; on PostgreSQL each is a round trip. The suite
+//! of `store` runs over every implementation.
+
+use super::StoreError;
+use std::future::Future;
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, Copy)]
+pub enum Val<'a> {
+    /// NULL
+    Null,
+    /// BIGINT
+    Int(i64),
+    /// BOOLEAN
+    Bool(bool),
+    /// TEXT
+    Text(&'a str),
+}
+
+impl From<i64> for Val<'_> {
+    fn from(v: i64) -> Self {
+        Self::Int(v)
+    }
+}
+impl From<bool> for Val<'_> {
+    fn from(v: bool) -> Self {
+        Self::Bool(v)
+    }
+}
+impl<'a> From<&'a str> for Val<'a> {
+    fn from(v: &'a str) -> Self {
+        Self::Text(v)
+    }
+}
+impl<'a> From<&'a String> for Val<'a> {
+    fn from(v: &'a String) -> Self {
+        Self::Text(v)
+    }
+}
+impl<'a, T: Into<Val<'a>>> From<Option<T>> for Val<'a> {
+    fn from(v: Option<T>) -> Self {
+        v.map_or(Self::Null, Into::into)
+    }
+}
+
+/// The parameters of a statement, each turned into a [`Val`].
+#[macro_export]
+macro_rules! vals {
+    ($($v:expr),* $(,)?) => { &[$($crate::store::sql::Val::from($v)),*] };
+}
+
+/// A value of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// NULL
+    Null,
+    /// BIGINT or BOOLEAN
+    Int(i64),
+    /// TEXT
+    Text(String),
+}
+
+/// A row, read from the left: `row.int()?`, `row.text()?`.
+#[derive(Debug)]
+pub struct Row {
+    cells: std::vec::IntoIter<Cell>,
+}
+
+impl Row {
+    /// A row of these cells.
+    pub fn new(cells: Vec<Cell>) -> Self {
+        Self { cells: cells.into_iter() }
+    }
+
+    fn wrong(wanted: &'static str, found: Option<Cell>) -> StoreError {
+        let found = match found {
+            None => "no column",
+            Some(Cell::Null) => "NULL",
+            Some(Cell::Int(_)) => "an integer",
+            Some(Cell::Text(_)) => "text",
+        };
+        StoreError::Corrupt(format!("a column that should be {wanted} is {found}"))
+    }
+
+    /// The next column, an integer.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn int(&mut self) -> Result<i64, StoreError> {
+        match self.cells.next() {
+            Some(Cell::Int(v)) => Ok(v),
+            other => Err(Self::wrong("an integer", other)),
+        }
+    }
+
+    /// The next column, an integer or NULL.
+    ///
+    /// # Errors
+    /// When it is text.
+    pub fn opt_int(&mut self) -> Result<Option<i64>, StoreError> {
+        match self.cells.next() {
+            Some(Cell::Int(v)) => Ok(Some(v)),
+            Some(Cell::Null) => Ok(None),
+            other => Err(Self::wrong("an integer or NULL", other)),
+        }
+    }
+
+    /// The next column, a boolean.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn bool(&mut self) -> Result<bool, StoreError> {
+        self.int().map(|v| v != 0)
+    }
+
+    /// The next column, text.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn text(&mut self) -> Result<String, StoreError> {
+        match self.cells.next() {
+            Some(Cell::Text(v)) => Ok(v),
+            other => Err(Self::wrong("text", other)),
+        }
+    }
+
+    /// The next column, text or NULL.
+    ///
+    /// # Errors
+    /// When it is an integer.
+    pub fn opt_text(&mut self) -> Result<Option<String>, StoreError> {
+        match self.cells.next() {
+            Some(Cell::Text(v)) => Ok(Some(v)),
+            Some(Cell::Null) => Ok(None),
+            other => Err(Self::wrong("text or NULL", other)),
+        }
+    }
+}
+
+/// Runs statements inside one transaction.
+pub trait Sql: Send {
+    /// Runs a statement and says how many rows it changed.
+    fn exec(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Runs a query and reads all of its rows. Every query is bounded by its text.
+    fn rows(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// Runs a query of which at most the first row matters.
+    fn row(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send {
+        let rows = self.rows(sql, vals);
+        async move { Ok(rows.await?.into_iter().next()) }
+    }
+
+    /// Runs a query that must have a row (`RETURNING`).
+    fn one(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Row, StoreError>> + Send {
+        let row = self.row(sql, vals);
+        async move { row.await?.ok_or_else(|| StoreError::Corrupt("a row is missing".to_owned())) }
+    }
+}

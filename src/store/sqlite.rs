@@ -1,0 +1,319 @@
+//! SQLite: one file, one writer thread that groups commits, a few readers.
+//!
+//! # Invariants
+//! - Only this process has the file open: an advisory lock on `FILE.lock` is held while it runs.
+//! - A unit's result is handed out only after the commit that made it durable (`synchronous=FULL`).
+//! - A unit that fails is rolled back alone, to its savepoint; the others of its group commit.
+
+use super::StoreError;
+use super::sql::{Cell, Row, Sql, Val};
+use fs4::fs_std::FileExt;
+use futures_util::FutureExt;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql};
+use std::fs::File;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Units that one commit takes. More would make the first of them wait for the last; fewer would
+/// pay the fsync more often. 256 units take a few milliseconds.
+const GROUP_MAX: usize = 256;
+/// Units that may wait for the writer before callers wait themselves.
+const WAITING_MAX: usize = 4096;
+/// Statements kept prepared per connection: every statement of the service fits.
+const STATEMENTS: usize = 256;
+/// Connections for reading. Reads are short; two cores need no more.
+const READERS: usize = 4;
+/// The file is ours alone, so a lock inside it is only ever held for the length of a checkpoint.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the writer does: run the unit, then, after the commit, hand out its result.
+type Unit = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Reply, Reply> + Send>;
+/// Hands a unit's result out, or the error of the commit that would have made it durable.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// An open database.
+pub struct Sqlite {
+    units: mpsc::Sender<Unit>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    reading: tokio::sync::Semaphore,
+    path: PathBuf,
+    /// Held for the life of the process; dropped last.
+    _lock: File,
+}
+
+impl Sqlite {
+    /// Opens (or makes) the file and takes its lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it; else what the system says.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|e| StoreError::Open(e.to_string()))?;
+        }
+        let lock = take_lock(path)?;
+        let mut writer = connect(path, false)?;
+        super::migrate::migrate_sqlite(&mut writer)?;
+        let readers =
+            (0..READERS).map(|_| connect(path, true)).collect::<Result<Vec<_>, StoreError>>()?;
+        let (units, queue) = mpsc::channel(WAITING_MAX);
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || write_loop(&mut writer, queue))
+            .map_err(|e| StoreError::Open(e.to_string()))?;
+        Ok(Self {
+            units,
+            readers: Arc::new(Mutex::new(readers)),
+            reading: tokio::sync::Semaphore::new(READERS),
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a unit in the next grouped commit and waits until it is durable.
+    ///
+    /// # Errors
+    /// The unit's own error, or that of the commit.
+    ///
+    /// # Cancel safety
+    /// A unit whose caller goes away is committed all the same.
+    pub async fn write<T, F>(&self, unit: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, result) = oneshot::channel();
+        let unit: Unit = Box::new(move |tx| match unit(tx) {
+            Ok(value) => Ok(Box::new(move |committed| {
+                drop(reply.send(committed.map(|()| value)));
+            })),
+            Err(error) => Err(Box::new(move |_| {
+                drop(reply.send(Err(error)));
+            })),
+        });
+        let closed = || StoreError::Unavailable("the store's writer has stopped".to_owned());
+        self.units.send(unit).await.map_err(|_closed| closed())?;
+        result.await.map_err(|_closed| closed())?
+    }
+
+    /// Runs a read-only unit. Sees everything whose `write` has returned.
+    ///
+    /// # Errors
+    /// The unit's own error.
+    pub async fn read<T, F>(&self, unit: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let stopped = |what: &str| StoreError::Unavailable(format!("reading: {what}"));
+        let _permit = self.reading.acquire().await.map_err(|e| stopped(&e.to_string()))?;
+        let readers = Arc::clone(&self.readers);
+        let done = tokio::task::spawn_blocking(move || {
+            let taken = readers.lock().map_err(|e| stopped(&e.to_string()))?.pop();
+            let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
+            let result = unit(&mut Tx { connection: &connection });
+            readers.lock().map_err(|e| stopped(&e.to_string()))?.push(connection);
+            result
+        });
+        done.await.map_err(|e| stopped(&e.to_string()))?
+    }
+}
+
+/// Takes the lock that keeps a second process off the file.
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|e| StoreError::Open(format!("{}: {e}", PathBuf::from(&name).display())))?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(StoreError::Locked(path.to_owned())),
+        Err(e) => Err(StoreError::Open(e.to_string())),
+    }
+}
+
+fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | if read_only {
+            OpenFlags::SQLITE_OPEN_READ_ONLY
+        } else {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        };
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    if !read_only {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // What is acknowledged must survive the machine, not only the process.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+    }
+    Ok(connection)
+}
+
+/// Takes units as they come, commits all that wait together, then hands out the results.
+fn write_loop(connection: &mut Connection, mut queue: mpsc::Receiver<Unit>) {
+    let mut replies: Vec<(bool, Reply)> = Vec::with_capacity(GROUP_MAX);
+    while let Some(first) = queue.blocking_recv() {
+        let mut next = Some(first);
+        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+            // Nothing can be written now (disk full, I/O error): every waiting caller is told.
+            let error = StoreError::from(error);
+            while let Some(unit) = next.take() {
+                refuse(unit, &error);
+                next = queue.try_recv().ok();
+            }
+            continue;
+        }
+        while let Some(unit) = next.take() {
+            replies.push(run(connection, unit));
+            if replies.len() < GROUP_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        let committed = connection.execute_batch("COMMIT").map_err(StoreError::from);
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a grouped commit failed; its callers were told");
+            if !connection.is_autocommit() {
+                drop(connection.execute_batch("ROLLBACK"));
+            }
+        }
+        for (_, reply) in replies.drain(..) {
+            reply(committed.clone());
+        }
+    }
+}
+
+/// Runs one unit inside its savepoint.
+fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
+    let run = |sql: &'static str| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
+    if let Err(error) = run("SAVEPOINT unit") {
+        let error = StoreError::from(error);
+        return (false, failing(unit, error));
+    }
+    match unit(&mut Tx { connection }) {
+        Ok(reply) => match run("RELEASE unit") {
+            Ok(_) => (true, reply),
+            Err(error) => {
+                let error = StoreError::from(error);
+                (false, Box::new(move |_| reply(Err(error))))
+            }
+        },
+        Err(reply) => {
+            // A failed rollback leaves the transaction unusable, and then COMMIT fails for all.
+            if let Err(error) = run("ROLLBACK TO unit").and_then(|_| run("RELEASE unit")) {
+                tracing::error!(%error, "a unit could not be rolled back");
+            }
+            (false, reply)
+        }
+    }
+}
+
+/// A unit that cannot be run: its caller gets the error.
+fn failing(unit: Unit, error: StoreError) -> Reply {
+    Box::new(move |_| refuse(unit, &error))
+}
+
+/// Tells a unit's caller that nothing was done, by dropping the unit and with it the reply channel;
+/// the caller reports the store as unavailable.
+fn refuse(unit: Unit, error: &StoreError) {
+    tracing::error!(%error, "the store cannot be written");
+    drop(unit);
+}
+
+/// Statements inside the writer's open transaction, or on a reader.
+pub struct Tx<'c> {
+    connection: &'c Connection,
+}
+
+impl ToSql for Val<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match *self {
+            Val::Null => ToSqlOutput::Owned(Value::Null),
+            Val::Int(v) => ToSqlOutput::Owned(Value::Integer(v)),
+            Val::Bool(v) => ToSqlOutput::Owned(Value::Integer(i64::from(v))),
+            Val::Text(v) => ToSqlOutput::Borrowed(ValueRef::Text(v.as_bytes())),
+        })
+    }
+}
+
+impl Tx<'_> {
+    fn exec_now(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<u64, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        check_placeholders(&statement);
+        let changed = statement.execute(rusqlite::params_from_iter(vals))?;
+        Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+    }
+
+    fn rows_now(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<Vec<Row>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        check_placeholders(&statement);
+        let columns = statement.column_count();
+        let mut rows = statement.query(rusqlite::params_from_iter(vals))?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            let mut cells = Vec::with_capacity(columns);
+            for i in 0..columns {
+                cells.push(match row.get_ref(i)? {
+                    ValueRef::Null => Cell::Null,
+                    ValueRef::Integer(v) => Cell::Int(v),
+                    ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),
+                    ValueRef::Real(_) | ValueRef::Blob(_) => {
+                        return Err(StoreError::Corrupt("a column of no known type".to_owned()));
+                    }
+                });
+            }
+            out.push(Row::new(cells));
+        }
+        Ok(out)
+    }
+}
+
+/// `$n` are names to SQLite, numbered by their first appearance; a statement that mentions `$2`
+/// before `$1` would bind them the other way round. Found by every test that runs the statement.
+fn check_placeholders(statement: &rusqlite::Statement<'_>) {
+    if cfg!(debug_assertions) {
+        for i in 1..=statement.parameter_count() {
+            debug_assert_eq!(statement.parameter_name(i), Some(format!("${i}").as_str()));
+        }
+    }
+}
+
+impl Sql for Tx<'_> {
+    fn exec(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        std::future::ready(self.exec_now(sql, vals))
+    }
+
+    fn rows(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
+        std::future::ready(self.rows_now(sql, vals))
+    }
+}
+
+/// The result of a unit whose every await is on [`Tx`], which never waits.
+///
+/// # Errors
+/// The unit's own; [`StoreError::Corrupt`] when it waited for something else after all.
+pub fn at_once<T>(unit: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    unit.now_or_never()
+        .unwrap_or_else(|| Err(StoreError::Corrupt("a unit waited inside a commit".to_owned())))
+}

@@ -1,0 +1,185 @@
+//! Changes to users that callers ask for.
+
+use super::StoreError;
+use super::outbox::Unit;
+use super::sql::Sql;
+use crate::vals;
+use serde_json::json;
+use switchboard_channels::model::UserId;
+
+/// Fields of a user to be made or changed; `None` leaves them (or takes the default).
+#[derive(Debug, Clone, Default)]
+pub struct UserFields {
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// E-mail address; `Some(None)` removes it.
+    pub email: Option<Option<String>>,
+    /// Telephone number in E.164.
+    pub phone: Option<String>,
+    /// Link of a picture.
+    pub profile_image: Option<String>,
+    /// Type.
+    pub user_type: Option<String>,
+    /// Additional details: slug, name, value.
+    pub details: Vec<(String, String, String)>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserChange {
+    /// Done.
+    Done(UserId),
+    /// Another user has this e-mail address.
+    DuplicateEmail,
+    /// There is no such user.
+    NotFound,
+}
+
+async fn email_taken<S: Sql>(
+    sql: &mut S,
+    email: Option<&String>,
+    except: i64,
+) -> Result<bool, StoreError> {
+    let Some(email) = email else { return Ok(false) };
+    let row = sql
+        .row("SELECT 1 FROM users WHERE email = $1 AND id <> $2", vals![email, except])
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Makes a user.
+pub async fn add<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    fields: &UserFields,
+) -> Result<UserChange, StoreError> {
+    let email = fields.email.clone().flatten();
+    if email_taken(sql, email.as_ref(), 0).await? {
+        return Ok(UserChange::DuplicateEmail);
+    }
+    let default_type = if email.is_some() { "user" } else { "visitor" };
+    let mut row = sql
+        .one(
+            "INSERT INTO users (first_name, last_name, email, phone, profile_image, user_type, token,
+                creation_time, last_activity)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) RETURNING id",
+            vals![
+                fields.first_name.as_deref().unwrap_or("User"),
+                fields.last_name.as_deref().unwrap_or(""),
+                email.as_ref(),
+                fields.phone.as_ref(),
+                fields.profile_image.as_deref().unwrap_or(""),
+                fields.user_type.as_deref().unwrap_or(default_type),
+                &uuid::Uuid::new_v4().simple().to_string(),
+                unit.now.0
+            ],
+        )
+        .await?;
+    let id = row.int()?;
+    if fields.first_name.is_none() && fields.last_name.is_none() {
+        // The seeds call a nameless user "User #NUMBER".
+        sql.exec("UPDATE users SET last_name = $1 WHERE id = $2", vals![&format!("#{id}"), id])
+            .await?;
+    }
+    identify(sql, id, fields).await?;
+    Ok(UserChange::Done(UserId(id)))
+}
+
+/// Makes number and address lead to this user, unless they lead to another already.
+async fn identify<S: Sql>(sql: &mut S, id: i64, fields: &UserFields) -> Result<(), StoreError> {
+    let email = fields.email.clone().flatten();
+    for (scope, value) in [("phone", fields.phone.as_ref()), ("email", email.as_ref())] {
+        if let Some(value) = value {
+            sql.exec(
+                "INSERT INTO identities (scope, platform_user_id, user_id) VALUES ($1, $2, $3)
+                 ON CONFLICT (scope, platform_user_id) DO NOTHING",
+                vals![scope, value, id],
+            )
+            .await?;
+        }
+    }
+    for (slug, name, value) in &fields.details {
+        sql.exec(
+            "INSERT INTO user_details (user_id, slug, name, value) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (user_id, slug) DO UPDATE SET name = excluded.name, value = excluded.value",
+            vals![id, slug, name, value],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Changes a user.
+pub async fn update<S: Sql>(
+    sql: &mut S,
+    id: UserId,
+    fields: &UserFields,
+) -> Result<UserChange, StoreError> {
+    let Some(user) = super::reads::user(sql, id).await? else { return Ok(UserChange::NotFound) };
+    let email = fields.email.clone().unwrap_or(user.email);
+    if email_taken(sql, email.as_ref(), id.0).await? {
+        return Ok(UserChange::DuplicateEmail);
+    }
+    sql.exec(
+        "UPDATE users SET first_name = $1, last_name = $2, email = $3, phone = $4,
+            profile_image = $5, user_type = $6 WHERE id = $7",
+        vals![
+            fields.first_name.as_ref().unwrap_or(&user.first_name),
+            fields.last_name.as_ref().unwrap_or(&user.last_name),
+            email.as_ref(),
+            fields.phone.as_ref().or(user.phone.as_ref()),
+            fields.profile_image.as_ref().unwrap_or(&user.profile_image),
+            fields.user_type.as_ref().unwrap_or(&user.user_type),
+            id.0
+        ],
+    )
+    .await?;
+    identify(sql, id.0, fields).await?;
+    Ok(UserChange::Done(id))
+}
+
+/// Erases a user: text, attachments, raw events, pending payloads; cancels what waits. What stays
+/// are de-duplication keys and platform ids, so that a redelivered webhook does not bring the
+/// person back. Returns the keys of kept attachments whose bytes are to be erased too; `None`: there
+/// is no such user.
+pub async fn delete<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    id: UserId,
+) -> Result<Option<Vec<String>>, StoreError> {
+    if id == super::rows::BOT || super::reads::user(sql, id).await?.is_none() {
+        return Ok(None);
+    }
+    let keys = sql
+        .rows(
+            "DELETE FROM media WHERE message_id IN (SELECT m.id FROM messages m
+                JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
+             RETURNING key",
+            vals![id.0],
+        )
+        .await?;
+    let keys = keys.into_iter().map(|mut r| r.text()).collect::<Result<Vec<_>, _>>()?;
+    for statement in [
+        "DELETE FROM events WHERE id IN (SELECT event_id FROM deliveries WHERE group_id IN
+            (SELECT id FROM conversations WHERE user_id = $1))",
+        "DELETE FROM deliveries WHERE group_id IN
+            (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM attempts WHERE message_id IN (SELECT m.id FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)",
+        "DELETE FROM parts WHERE message_id IN (SELECT m.id FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)",
+        "DELETE FROM reactions WHERE user_id = $1",
+        "DELETE FROM messages WHERE conversation_id IN
+            (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM conversations WHERE user_id = $1",
+        "DELETE FROM user_details WHERE user_id = $1",
+        "DELETE FROM identities WHERE user_id = $1",
+        "DELETE FROM users WHERE id = $1",
+    ] {
+        sql.exec(statement, vals![id.0]).await?;
+    }
+    unit.emit(sql, "user-deleted", 0, &json!(id.to_string())).await?;
+    Ok(Some(keys))
+}
