@@ -232,7 +232,8 @@ pub(super) fn answer(response: Response) -> HttpResponse {
 ///
 /// The server writes an answer once its body has given the first piece; a body that ends before the
 /// length it announced makes it give the connection up instead. (A body that fails would do the same,
-/// with a line in the log as if something were wrong.)
+/// with a line in the log as if something were wrong.) Not for HEAD, whose answers
+/// have no body to wait for.
 pub(super) fn cut() -> HttpResponse {
     HttpResponse::Ok().body(Cut)
 }

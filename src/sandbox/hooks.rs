@@ -25,7 +25,7 @@ pub enum HookTarget {
 
 impl HookTarget {
     /// The URL to post to.
-    fn url(&self, told: &str) -> String {
+    pub(super) fn url(&self, told: &str) -> String {
         match self {
             Self::AsWritten => told.to_owned(),
             Self::Origin(origin) => {

@@ -10,8 +10,8 @@ const PAGE: &str = include_str!("page.html");
 /// Allows the page's own script and style, by their hashes, and requests to the sandbox itself.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "default-src 'none'; connect-src 'self'; script-src 'sha256-{}'; style-src 'sha256-{}'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; connect-src 'self'; img-src data:; script-src 'sha256-{}'; \
+         style-src 'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         hash_of("script"),
         hash_of("style"),
     )
