@@ -5,7 +5,7 @@
 //! clients of this API are written with `http_build_query`: `attachments[0][1]=…`, `a[]=x`, the last
 //! of several equal names wins. The query string is no source of arguments.
 //!
-//! The readers ([`Args::text`], [`Args::id`], [`Args::time`]…) give typed values and errors that
+//! The readers ([`Args::text`], [`Args::id`], [`Args::opt_time`]…) give typed values and errors that
 //! name the argument, what was found and what was expected. They undo the differences between the
 //! encodings: a form has only text, and PHP writes `false` as `0`.
 //!

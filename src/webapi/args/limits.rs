@@ -1,7 +1,7 @@
 //! What a request may hold. Generous for any honest caller; each bounds work that a caller could
 //! otherwise make us do.
 
-/// Names on the way to a value: `source[chat_id]` has 2. No function needs more than 4; the rest is
+/// Names on the way to a value: `source[chat_id]` has 2. No function needs more than 3; the rest is
 /// room for payloads.
 pub const MAX_DEPTH: usize = 8;
 
@@ -9,7 +9,7 @@ pub const MAX_DEPTH: usize = 8;
 /// this API have always lived with.
 pub const MAX_ARGUMENTS: usize = 1000;
 
-/// Bytes of one name. The longest name that a function knows has 24; names of user details are free.
+/// Bytes of one name. Those of the functions are a tenth of it; those of user details are free.
 pub const MAX_NAME_BYTES: usize = 256;
 
 /// Bytes of one value. The longest text that any platform takes is a mail, and a mail of one
