@@ -15,6 +15,7 @@ use switchboard_channels::kit::http::Ctx;
 use switchboard_channels::model::{MessageId, Millis};
 use switchboard_channels::{Channel, Kind};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// A configured channel, built.
 pub struct LiveChannel {
@@ -174,6 +175,8 @@ pub struct Gateway {
     pub scheduled: Notify,
     /// Numbers.
     pub limits: Limits,
+    /// Says that the process drains: nothing new is begun, nobody waits any longer.
+    pub stop: CancellationToken,
 }
 
 impl Gateway {

@@ -89,7 +89,7 @@ pub enum Accepted {
 }
 
 /// Looks whether a key was used before.
-async fn known<S: Sql>(
+pub async fn known<S: Sql>(
     sql: &mut S,
     function: &str,
     idempotency: &Idempotency,

@@ -282,7 +282,8 @@ impl Success {
                 | MessageStatus::Sent
                 | MessageStatus::Delivered
                 | MessageStatus::Read
-                | MessageStatus::Failed,
+                | MessageStatus::Failed
+                | MessageStatus::Stored,
             )
             | None => 200,
         }

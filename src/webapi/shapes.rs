@@ -11,6 +11,7 @@
 //! later as well. Names may be added, never changed.
 
 pub mod answers;
+pub mod convert;
 pub mod events;
 mod rows;
 pub mod sample;

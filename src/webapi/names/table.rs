@@ -92,6 +92,16 @@ const SEND: &[Argument] = &[
         "Choices offered with the message.",
     ),
     may(
+        "location",
+        Json,
+        "A place: {\"latitude\", \"longitude\", \"name\", \"address\"}.",
+    ),
+    may(
+        "contacts",
+        List,
+        "Contact cards: [{\"name\", \"phones\": [], \"emails\": []}, …].",
+    ),
+    may(
         "priority",
         OneOf(&["normal", "bulk"]),
         "Bulk messages let normal ones pass.",
@@ -156,11 +166,7 @@ pub static FUNCTIONS: &[Function] = &[
         summary: "Sends an approved WhatsApp template, which needs no open reply window.",
         own: &[
             PHONE,
-            may(
-                "template_name",
-                Word,
-                "The template. Default: the channel's fallback_template.",
-            ),
+            need("template_name", Word, "The template."),
             may(
                 "template_languages",
                 Words,
@@ -241,7 +247,11 @@ pub static FUNCTIONS: &[Function] = &[
         name: "messaging-platforms-send-message",
         summary: "Sends a message over whichever platform the conversation is on.",
         own: &[
-            CONVERSATION,
+            may(
+                "conversation_id",
+                Id,
+                "The conversation. Not needed where `source`, `user` or `to` says whom it is for.",
+            ),
             MESSAGE,
             ATTACHMENTS,
             may(
@@ -253,6 +263,11 @@ pub static FUNCTIONS: &[Function] = &[
                 "source",
                 Source,
                 "The platform, with its own keys (chat_id, page_id). Default: the conversation's.",
+            ),
+            may(
+                "to",
+                Word,
+                "The recipient's address on the platform, together with `channel` or `source`.",
             ),
         ],
         shared: &[SEND, STORED],

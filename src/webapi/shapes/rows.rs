@@ -21,6 +21,8 @@ pub enum MessageStatus {
     Read,
     /// Given up.
     Failed,
+    /// Only stored: nobody asked to deliver it.
+    Stored,
 }
 
 impl MessageStatus {
@@ -33,6 +35,7 @@ impl MessageStatus {
         Self::Delivered,
         Self::Read,
         Self::Failed,
+        Self::Stored,
     ];
 
     /// The name under which the status is shown.
@@ -45,6 +48,7 @@ impl MessageStatus {
             Self::Delivered => "delivered",
             Self::Read => "read",
             Self::Failed => "failed",
+            Self::Stored => "stored",
         }
     }
 

@@ -1,0 +1,160 @@
+//! From a webhook to the truth: verify, parse, one transaction, reply. Nothing is done after the
+//! reply that could be lost.
+
+use crate::gateway::{Gateway, LiveChannel};
+use crate::store::StoreError;
+use crate::store::inbound::{self, Fate, InboundBatch};
+use crate::store::sqlite::at_once;
+use crate::telemetry::names;
+use std::sync::Arc;
+use switchboard_channels::kit::http::{Inbound, Method, Reply};
+use switchboard_channels::model::{Effect, Event, EventBody, Parsed};
+use switchboard_channels::{Malformed, Rejected, Verified};
+
+/// Why a webhook was not acknowledged.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// There is no such channel.
+    NoChannel,
+    /// A set-up request that does not know our verify token.
+    Handshake,
+    /// The signature.
+    Rejected(Rejected),
+    /// No JSON, form or XML at all.
+    Malformed(Malformed),
+    /// The store cannot be written: the platform delivers again.
+    Unavailable(StoreError),
+}
+
+impl NotTaken {
+    /// The name under which it is counted.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::NoChannel => "no-channel",
+            Self::Handshake => "handshake-failed",
+            Self::Rejected(_) => "rejected",
+            Self::Malformed(_) => "malformed",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
+/// Takes a webhook.
+///
+/// # Errors
+/// When it is not acknowledged; nothing of it was stored then.
+pub async fn receive(gateway: &Gateway, id: &str, request: Inbound) -> Result<Reply, NotTaken> {
+    let live = gateway.channel(id).ok_or(NotTaken::NoChannel)?;
+    let result = receive_for(gateway, live, &request).await;
+    let outcome = match &result {
+        Ok((_, outcome)) => outcome,
+        Err(error) => error.name(),
+    };
+    metrics::counter!(names::WEBHOOKS_TOTAL,
+        "channel" => live.info.id.clone(), "kind" => live.info.kind, "result" => outcome)
+    .increment(1);
+    if let Err(error) = &result {
+        tracing::warn!(channel.id = %live.info.id, result = error.name(), ?error,
+            "a webhook was not taken");
+    }
+    result.map(|(reply, _)| reply)
+}
+
+async fn receive_for(
+    gateway: &Gateway,
+    live: &Arc<LiveChannel>,
+    request: &Inbound,
+) -> Result<(Reply, &'static str), NotTaken> {
+    if let Some(reply) = live.channel.handshake(request) {
+        let outcome = if reply.status < 400 { "handshake" } else { "handshake-failed" };
+        return Ok((reply, outcome));
+    }
+    let verified = Verified::check(live.channel.as_ref(), request).map_err(|rejected| {
+        // A GET that no platform signs is a set-up request that went wrong.
+        match request.method {
+            Method::Get => NotTaken::Handshake,
+            _ => NotTaken::Rejected(rejected),
+        }
+    })?;
+    let Parsed { events, effects, reply } =
+        live.channel.parse(&verified).map_err(NotTaken::Malformed)?;
+    let batches = route(gateway, live, request, events, effects);
+    if batches.iter().all(|b| b.events.is_empty() && b.effects.is_empty()) {
+        return Ok((reply, "empty"));
+    }
+    let batches = Arc::new(batches);
+    let to_write = Arc::clone(&batches);
+    let (fates, wakes) = gateway
+        .store
+        .write(move |tx, unit| at_once(inbound::apply(tx, unit, &to_write)))
+        .await
+        .map_err(NotTaken::Unavailable)?;
+    count(&batches, &fates);
+    gateway.wake(wakes).await;
+    let new = fates.iter().flatten().any(|fate| *fate != Fate::Duplicate);
+    Ok((reply, if new { "accepted" } else { "duplicate" }))
+}
+
+fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
+    for (batch, fates) in batches.iter().zip(fates) {
+        for (event, fate) in batch.events.iter().zip(fates) {
+            if *fate == Fate::Duplicate {
+                continue;
+            }
+            metrics::counter!(names::INBOUND_EVENTS_TOTAL,
+                "channel" => batch.channel.id.clone(), "event" => event.body.name())
+            .increment(1);
+            if let EventBody::Unknown { what, .. } = &event.body {
+                tracing::info!(channel.id = %batch.channel.id, what, "an unknown event was kept");
+            }
+        }
+    }
+}
+
+/// Sorts the events by the account that they are for. Only channels that hold the very secret that
+/// verified the request can be meant; what is for none of them is kept raw.
+fn route(
+    gateway: &Gateway,
+    live: &Arc<LiveChannel>,
+    request: &Inbound,
+    events: Vec<Event>,
+    effects: Vec<Effect>,
+) -> Vec<InboundBatch> {
+    let batch = |live: &LiveChannel, events, effects| InboundBatch {
+        channel: live.info.clone(),
+        events,
+        effects,
+    };
+    let Some(own) = live.channel.account_key() else {
+        return vec![batch(live, events, effects)];
+    };
+    let mut batches = vec![batch(live, Vec::new(), effects)];
+    for mut event in events {
+        let account = event.account.as_deref().unwrap_or(own);
+        let target = if account == own { Some(live) } else { meant(gateway, live, request, account) };
+        let target = target.unwrap_or_else(|| {
+            let raw = serde_json::to_string(&event).unwrap_or_default();
+            event.body = EventBody::Unknown { what: "event of an unknown account".to_owned(), raw };
+            live
+        });
+        match batches.iter_mut().find(|b| b.channel.id == target.info.id) {
+            Some(batch) => batch.events.push(event),
+            None => batches.push(batch(target, vec![event], Vec::new())),
+        }
+    }
+    batches
+}
+
+/// The channel of the same kind with this account that would have believed the request too.
+fn meant<'g>(
+    gateway: &'g Gateway,
+    live: &LiveChannel,
+    request: &Inbound,
+    account: &str,
+) -> Option<&'g Arc<LiveChannel>> {
+    gateway.channels.values().find(|other| {
+        other.info.kind == live.info.kind
+            && other.channel.account_key() == Some(account)
+            && other.channel.verify(request).is_ok()
+    })
+}

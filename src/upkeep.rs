@@ -1,0 +1,151 @@
+//! What runs beside the lanes: the reconciler, the scheduler of later messages, probes of paused
+//! lanes, deadlines and pruning.
+
+use crate::gateway::Gateway;
+use crate::queue::LaneId;
+use crate::reconcile::reconcile;
+use crate::store::sqlite::at_once;
+use crate::store::upkeep::{self, Retention};
+use crate::store::{StoreError, sends};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Schedule and truth are compared this often (design: every minute).
+const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// A lane paused for credentials or account is probed this often (design: every minute).
+const PROBE_EVERY: Duration = Duration::from_secs(60);
+/// Old rows are looked for this often; each time a bounded number goes.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// Batches of old rows that go in one round, so that pruning never holds the writer for long.
+const PRUNE_ROUNDS: usize = 20;
+/// Deadlines of waiting messages are looked at this often.
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+/// While the store does not answer, the scheduler asks again after so long.
+const STORE_DOWN: Duration = Duration::from_secs(1);
+
+/// Compares schedule and truth, every minute.
+pub async fn reconciler(gateway: Arc<Gateway>, stop: CancellationToken) {
+    while pause(RECONCILE_EVERY, &stop).await {
+        if let Err(error) = reconcile(&gateway).await {
+            tracing::warn!(%error, "schedule and truth were not compared");
+        }
+    }
+}
+
+/// Opens scheduled messages when their time has come. Sleeps until the next one or a new one.
+pub async fn scheduler(gateway: Arc<Gateway>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let released =
+            gateway.store.write(|tx, unit| at_once(sends::release_scheduled(tx, unit))).await;
+        let wait = match released {
+            Ok(((_, next), wakes)) => {
+                gateway.wake(wakes).await;
+                next.map(|at| at.since(crate::store::now()).max(0))
+                    .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "scheduled messages cannot be read");
+                Some(STORE_DOWN)
+            }
+        };
+        // A stepping clock is noticed at the latest after a minute.
+        let wait = wait.unwrap_or(RECONCILE_EVERY).min(RECONCILE_EVERY);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = gateway.scheduled.notified() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Gives up what is too old, in paused lanes too.
+pub async fn expirer(gateway: Arc<Gateway>, stop: CancellationToken) {
+    while pause(EXPIRE_EVERY, &stop).await {
+        match gateway.store.write(|tx, unit| at_once(upkeep::expire(tx, unit))).await {
+            Ok((count, wakes)) => {
+                if count > 0 {
+                    tracing::warn!(count, "messages were given up: their time was over");
+                }
+                gateway.wake(wakes).await;
+            }
+            Err(error) => tracing::warn!(%error, "deadlines cannot be read"),
+        }
+    }
+}
+
+/// Forgets what is past its time.
+pub async fn pruner(gateway: Arc<Gateway>, keep: Retention, stop: CancellationToken) {
+    while pause(PRUNE_EVERY, &stop).await {
+        for _ in 0..PRUNE_ROUNDS {
+            match gateway.store.write(move |tx, unit| at_once(upkeep::prune(tx, unit, &keep))).await {
+                Ok((0, _)) => break,
+                Ok((gone, _)) => tracing::debug!(gone, "old rows are gone"),
+                Err(error) => {
+                    tracing::warn!(%error, "old rows cannot be pruned");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Probes the paused lanes, and resumes those whose credentials work again.
+pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
+    while pause(PROBE_EVERY, &stop).await {
+        let paused = match gateway.store.read(|tx| at_once(upkeep::paused(tx))).await {
+            Ok(paused) => paused,
+            Err(error) => {
+                tracing::warn!(%error, "paused lanes cannot be read");
+                continue;
+            }
+        };
+        for lane in paused.iter().filter(|p| p.reason != "operator") {
+            let Some(live) = gateway.channel(&lane.lane) else { continue };
+            match live.channel.probe(&gateway.ctx()).await {
+                Ok(_) => {
+                    if let Err(error) = gateway.resume(&live.lane).await {
+                        tracing::warn!(%error, "a lane works again but is not resumed");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(lane = %lane.lane, %error, "the lane stays paused");
+                }
+            }
+        }
+    }
+}
+
+/// Puts the pauses that outlived the last process into effect.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn restore_pauses(gateway: &Gateway) -> Result<(), StoreError> {
+    for paused in gateway.store.read(|tx| at_once(upkeep::paused(tx))).await? {
+        let known = gateway.channels.values().map(|c| &c.lane).chain(
+            gateway.channels.values().map(|c| &c.media_lane),
+        );
+        let lane = known
+            .chain(gateway.hooks.values().map(|h| &h.lane))
+            .find(|lane| lane.as_str() == paused.lane);
+        let Some(lane) = lane else { continue };
+        tracing::warn!(lane = %lane, reason = %paused.reason, "the lane is still paused");
+        pause_lane(gateway, lane).await;
+    }
+    Ok(())
+}
+
+async fn pause_lane(gateway: &Gateway, lane: &LaneId) {
+    if let Err(error) = gateway.queue.pause(lane, true).await {
+        tracing::error!(lane = %lane, %error, "the lane is not paused");
+    }
+    metrics::gauge!(crate::telemetry::names::LANE_PAUSED, "lane" => lane.to_string()).set(1.0);
+}
+
+/// Sleeps; `false` when it is time to stop.
+async fn pause(time: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(time) => true,
+        () = stop.cancelled() => false,
+    }
+}
