@@ -24,6 +24,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use switchboard_channels::KINDS;
 
 /// One door to every messaging platform.
@@ -72,6 +73,10 @@ enum Outcome {
 const FAILED: u8 = 1;
 /// Exit code of a wrong command line or configuration.
 const WRONG: u8 = 2;
+
+/// How long what a finished command left running may take to end. What had to be finished was
+/// drained before.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Reads the command line of this process and does what it says.
 pub fn run() -> ExitCode {
@@ -157,5 +162,8 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(future)
+    let result = runtime.block_on(future);
+    // Dropping the runtime would wait for every blocking call, a name lookup that hangs included.
+    runtime.shutdown_timeout(SHUTDOWN);
+    result
 }

@@ -123,7 +123,11 @@ impl Config {
         unknown.map_or(Ok(()), |id| {
             let known: Vec<&str> = self.channels.iter().map(|c| c.id.as_str()).collect();
             let found = format!("{}, which is not configured", value::shown(id));
-            Err(ConfigError::new("--channels", found, known.join(", "))
+            let allowed = match known.join(", ") {
+                none if none.is_empty() => "nothing: no channel is configured".to_owned(),
+                some => some,
+            };
+            Err(ConfigError::new("--channels", found, allowed)
                 .in_file("the command line")
                 .with_nearest(id, known))
         })
