@@ -17,11 +17,19 @@
 //! | [`sandbox`] | serves the channels' emulators |
 //! | [`app`] | puts it together, starts and drains it |
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod events;
 pub mod gateway;
+pub mod http;
+pub mod inbound;
 pub mod media;
 pub mod outbound;
 pub mod queue;
+pub mod reconcile;
 pub mod sandbox;
 pub mod store;
+pub mod telemetry;
+pub mod upkeep;
 pub mod webapi;

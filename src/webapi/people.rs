@@ -113,10 +113,11 @@ pub async fn get_users(api: &Api, args: &Args) -> Result<Success, ApiError> {
     Ok(Success::new(users))
 }
 
-/// Pages of a hundred, from 0. The seeds disagree whether the first is 0 or 1; 0 is, as in the newer.
+/// The page that is wanted, of a hundred each, counted from 0. The seeds disagree whether the first
+/// page is called 0 or 1, so both are the first: a caller of either never misses one.
 pub fn page(args: &Args) -> Result<i64, ApiError> {
     let page = args.opt_u64("pagination", 0..=super::names::MAX_PAGE)?.unwrap_or(0);
-    Ok(i64::try_from(page).unwrap_or(0))
+    Ok(i64::try_from(page).unwrap_or(0).saturating_sub(1).max(0))
 }
 
 fn fields(args: &Args, extra: &str) -> Result<UserFields, ApiError> {

@@ -52,7 +52,7 @@ const PHONE_ID: Argument = may(
 const PAGE: Argument = may(
     "pagination",
     Number(0, MAX_PAGE),
-    "Which hundred: 0 is the first.",
+    "Which hundred: 1 (or 0) is the first, 2 the second.",
 );
 const ROUTING: Argument = may(
     "routing",

@@ -1,0 +1,190 @@
+//! `switchboard channels`: the kinds that are built in, and what each can do.
+
+use super::Outcome;
+use super::output::Output;
+use anyhow::Context;
+use serde_json::json;
+use std::sync::Arc;
+use switchboard_channels::kit::settings::Common;
+use switchboard_channels::model::{Capabilities, Idempotency, Support, Unit};
+use switchboard_channels::{Channel, Kind};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Prints everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(
+    kinds: &'static [Kind],
+    args: &Args,
+    output: &mut Output,
+) -> anyhow::Result<Outcome> {
+    let channels = kinds
+        .iter()
+        .map(|kind| Ok((kind, sample(kind)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    if args.json {
+        let list: Vec<_> = channels
+            .iter()
+            .map(|(kind, channel)| {
+                json!({
+                    "kind": kind.name,
+                    "sources": kind.sources,
+                    "capabilities": channel.capabilities(),
+                })
+            })
+            .collect();
+        output.line(serde_json::to_string(&list)?)?;
+        return Ok(Outcome::Done);
+    }
+    let rows: Vec<[String; 13]> = channels
+        .iter()
+        .map(|(kind, channel)| row(kind, channel.capabilities()))
+        .collect();
+    output.table(HEAD, &rows)?;
+    notes(&channels, output)?;
+    Ok(Outcome::Done)
+}
+
+/// A channel of this kind, to be asked for its capabilities: its settings are the sandbox's, since
+/// what a platform carries does not depend on the account.
+fn sample(kind: &Kind) -> anyhow::Result<Arc<dyn Channel>> {
+    let common = Common {
+        id: format!("sandbox-{}", kind.name),
+        api_base: None,
+        webhook_url: format!("http://127.0.0.1:8080/webhooks/sandbox-{}", kind.name),
+    };
+    (kind.build)(&common, (kind.sandbox_settings)())
+        .with_context(|| format!("the kind {} has no usable sandbox settings", kind.name))
+}
+
+const HEAD: [&str; 13] = [
+    "kind",
+    "source",
+    "text",
+    "media",
+    "location",
+    "contact",
+    "reply",
+    "choices",
+    "template",
+    "statuses",
+    "window",
+    "idempotency",
+    "rate",
+];
+
+fn row(kind: &Kind, can: &Capabilities) -> [String; 13] {
+    let text = match (can.text.max, can.text.unit) {
+        (0, _) => "none".to_owned(),
+        (usize::MAX, _) => "any".to_owned(),
+        (max, Unit::Chars) => format!("{max} characters"),
+        (max, Unit::Utf16) => format!("{max} UTF-16 units"),
+        (max, Unit::Bytes) => format!("{max} bytes"),
+    };
+    let choices = match can.choices {
+        Support::No => word(can.choices).to_owned(),
+        support => format!("{} (up to {})", word(support), can.max_choices),
+    };
+    let rate = match can.pacing.rate_per_recipient_per_second {
+        Some(recipient) => format!(
+            "{}/s, {recipient}/s to one recipient",
+            can.pacing.rate_per_second
+        ),
+        None => format!("{}/s", can.pacing.rate_per_second),
+    };
+    [
+        kind.name.to_owned(),
+        kind.sources.join(","),
+        text,
+        list(can.media.iter().map(|m| m.kind.name())),
+        word(can.location).to_owned(),
+        word(can.contact).to_owned(),
+        word(can.reply).to_owned(),
+        choices,
+        word(can.template).to_owned(),
+        list(can.statuses.iter().copied()),
+        can.window_hours
+            .map_or_else(|| "none".to_owned(), |hours| format!("{hours} h")),
+        match can.idempotency {
+            Idempotency::None => "no",
+            Idempotency::Key => "yes",
+        }
+        .to_owned(),
+        rate,
+    ]
+}
+
+fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let items: Vec<&str> = items.collect();
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(",")
+    }
+}
+
+const fn word(support: Support) -> &'static str {
+    match support {
+        Support::Native => "yes",
+        Support::Fallback(_) => "converted",
+        Support::No => "no",
+    }
+}
+
+/// Says how the features are converted that a platform does not have.
+fn notes(channels: &[(&Kind, Arc<dyn Channel>)], output: &mut Output) -> anyhow::Result<()> {
+    for (kind, channel) in channels {
+        let can = channel.capabilities();
+        for (feature, support) in [
+            ("location", can.location),
+            ("contact", can.contact),
+            ("reply", can.reply),
+            ("choices", can.choices),
+            ("template", can.template),
+        ] {
+            if let Support::Fallback(how) = support {
+                output.line(format!("{} {feature}: converted: {how}", kind.name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fake;
+
+    #[test]
+    fn the_table_says_what_each_kind_can() {
+        let (mut output, written) = Output::captured();
+        run(&fake::KINDS, &Args { json: false }, &mut output).unwrap();
+        assert_eq!(
+            written.text(),
+            "\
+kind        source  text              media  location  contact    reply  choices  template  statuses        window  idempotency  rate
+pigeon      pg      160 UTF-16 units  image  yes       converted  no     no       no        delivered,read  24 h    no           1/s
+heliograph  hg,hl   160 UTF-16 units  image  yes       converted  no     no       no        delivered,read  24 h    no           1/s
+pigeon contact: converted: as a card written by hand
+heliograph contact: converted: as a card written by hand
+"
+        );
+    }
+
+    #[test]
+    fn the_json_holds_everything() {
+        let (mut output, written) = Output::captured();
+        run(&fake::KINDS, &Args { json: true }, &mut output).unwrap();
+        let list: serde_json::Value = serde_json::from_str(&written.text()).unwrap();
+        assert_eq!(list[1]["kind"], "heliograph");
+        assert_eq!(list[1]["sources"], json!(["hg", "hl"]));
+        assert_eq!(
+            list[1]["capabilities"]["text"],
+            json!({"max": 160, "unit": "utf16"})
+        );
+        assert_eq!(list[1]["capabilities"]["window_hours"], 24);
+    }
+}
