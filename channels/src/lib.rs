@@ -69,7 +69,9 @@ macro_rules! kinds {
     };
 }
 
-kinds! {}
+kinds! {
+    twilio_sms, "twilio-sms", ["tx"];
+}
 
 /// The kind of this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
