@@ -192,7 +192,7 @@ fn is_sender(from: &str) -> bool {
         && from
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b" &+-_".contains(&b));
-    super::plan::is_e164(from) || digits(from, 3..=8) || id
+    super::address::is_e164(from) || digits(from, 3..=8) || id
 }
 
 #[cfg(test)]

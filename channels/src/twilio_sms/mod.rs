@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+pub mod address;
 pub mod classify;
 pub mod client;
 pub mod config;
@@ -83,7 +84,7 @@ impl Channel for TwilioSms {
     }
 
     fn recipient(&self, address: &str) -> Result<Recipient, Refused> {
-        plan::recipient(address)
+        address::recipient(address)
     }
 
     fn plan(&self, message: &Outgoing) -> Result<Vec<Part>, Refused> {

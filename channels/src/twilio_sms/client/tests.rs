@@ -4,7 +4,9 @@ use crate::model::{MessageId, Millis, Outgoing, OutgoingAttachment};
 use crate::twilio_sms::{plan, sandbox_settings};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 
 /// Answers in order and records what it was asked.
 #[derive(Default)]
@@ -52,6 +54,14 @@ impl Transport for Script {
     }
 }
 
+/// Runs a future that waits for nothing but the script, which answers at once.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits for something that is not its transport"),
+    }
+}
+
 /// Fri, 20 Nov 2026 10:00:00 UTC
 const NOW: Millis = Millis(1_795_168_800_000);
 
@@ -89,18 +99,19 @@ fn file() -> Result<Response, TransportError> {
     Ok(response)
 }
 
-async fn fetch(
+fn fetch(
     url: &str,
     answers: Vec<Result<Response, TransportError>>,
 ) -> (Result<Media, SendError>, Vec<String>) {
     let script = Script::of(answers);
-    let found = fetch_media(&MediaRef::new(url), &settings(), &common(), &ctx(&script)).await;
+    let (settings, common, media) = (settings(), common(), MediaRef::new(url));
+    let found = run(fetch_media(&media, &settings, &common, &ctx(&script)));
     (found, script.asked())
 }
 
-#[tokio::test]
-async fn media_come_with_their_name() {
-    let (found, asked) = fetch(MEDIA, vec![redirect("/elsewhere/ME1"), file()]).await;
+#[test]
+fn media_come_with_their_name() {
+    let (found, asked) = fetch(MEDIA, vec![redirect("/elsewhere/ME1"), file()]);
     let media = found.unwrap();
     assert_eq!(media.name.as_deref(), Some("a b.jpg"));
     assert_eq!(media.mime.as_deref(), Some("image/jpeg"));
@@ -108,9 +119,9 @@ async fn media_come_with_their_name() {
     assert_eq!(asked, [format!("AC {MEDIA}").as_str(), second]);
 }
 
-#[tokio::test]
-async fn other_hosts_never_see_the_credentials() {
-    let (found, asked) = fetch(MEDIA, vec![redirect("https://cdn.example.net/x?sig=1")]).await;
+#[test]
+fn other_hosts_never_see_the_credentials() {
+    let (found, asked) = fetch(MEDIA, vec![redirect("https://cdn.example.net/x?sig=1")]);
     assert_eq!(found.unwrap().bytes, "from afar");
     assert_eq!(asked[1], "public https://cdn.example.net/x?sig=1");
     let elsewhere = [
@@ -124,16 +135,16 @@ async fn other_hosts_never_see_the_credentials() {
         "",
     ];
     for url in elsewhere {
-        let (found, asked) = fetch(url, vec![]).await;
+        let (found, asked) = fetch(url, vec![]);
         assert_eq!(found.unwrap_err().class, Class::Content, "{url}");
         assert!(asked.is_empty(), "{url}");
     }
-    let (found, _) = fetch("https://media.us1.twilio.com/ME1", vec![file()]).await;
+    let (found, _) = fetch("https://media.us1.twilio.com/ME1", vec![file()]);
     assert!(found.is_ok());
 }
 
-#[tokio::test]
-async fn what_goes_wrong_with_media() {
+#[test]
+fn what_goes_wrong_with_media() {
     let not_yet = json!({"code": 20404, "message": "not found", "status": 404}).to_string();
     let cases: Vec<(Vec<Result<Response, TransportError>>, Class)> = vec![
         (vec![Ok(Response::json(404, not_yet))], Class::Retry),
@@ -145,7 +156,7 @@ async fn what_goes_wrong_with_media() {
         (vec![Ok(Response::empty(302))], Class::Retry),
     ];
     for (i, (answers, expected)) in cases.into_iter().enumerate() {
-        let (found, _) = fetch(MEDIA, answers).await;
+        let (found, _) = fetch(MEDIA, answers);
         assert_eq!(found.unwrap_err().class, expected, "case {i}");
     }
 }
@@ -160,10 +171,11 @@ fn part(text: &str, attachments: &[&str]) -> Part {
     plan::plan(&message, &settings()).unwrap().remove(0)
 }
 
-async fn found(part: &Part, messages: Value) -> Result<Option<Receipt>, SendError> {
+fn found(part: &Part, messages: Value) -> Result<Option<Receipt>, SendError> {
     let body = json!({ "messages": messages }).to_string();
     let script = Script::of([Ok(Response::json(200, body))]);
-    let outcome = find_sent(part, &settings(), &common(), &ctx(&script)).await;
+    let (settings, common) = (settings(), common());
+    let outcome = run(find_sent(part, &settings, &common, &ctx(&script)));
     let expected = "AC https://api.twilio.com/2010-04-01/Accounts/\
                     AC5a4db0c5a4db0c5a4db0c5a4db0c5a4d/Messages.json?To=%2B14165550142\
                     &From=%2B15005550006&DateSent%3E=2026-11-20&PageSize=100";
@@ -171,8 +183,8 @@ async fn found(part: &Part, messages: Value) -> Result<Option<Receipt>, SendErro
     outcome
 }
 
-#[tokio::test]
-async fn an_unsure_part_is_found_by_its_text() {
+#[test]
+fn an_unsure_part_is_found_by_its_text() {
     let there = |sid: &str, body: &str, media: &str, date: &str| {
         json!({"sid": sid, "status": "sent", "body": body, "num_media": media,
             "date_created": date, "direction": "outbound-api"})
@@ -185,7 +197,7 @@ async fn an_unsure_part_is_found_by_its_text() {
         there("SM2", "hello", "0", now),
         there("SM3", "hello", "0", now),
     ]);
-    let receipt = found(&hello, list).await.unwrap().unwrap();
+    let receipt = found(&hello, list).unwrap().unwrap();
     assert_eq!(receipt.platform_ids, ["SM2"]);
     let answer: Value = serde_json::from_str(&receipt.answer).unwrap();
     assert_eq!(answer["sid"], "SM2");
@@ -196,19 +208,19 @@ async fn an_unsure_part_is_found_by_its_text() {
         json!([there("SM1", "hello", "0", "yesterday")]),
         json!([there("SM1", "hello", "1", now)]),
     ] {
-        assert_eq!(found(&hello, none).await, Ok(None));
+        assert_eq!(found(&hello, none), Ok(None));
     }
 
     let link = "https://gw.example.net/media/a.jpg";
     let pictured = part("look", &[link]);
     let as_media = json!([there("MM1", "look", "1", now)]);
-    assert!(found(&pictured, as_media).await.unwrap().is_some());
+    assert!(found(&pictured, as_media).unwrap().is_some());
     let as_link = json!([there("SM1", &format!("look\n{link}"), "0", now)]);
-    assert!(found(&pictured, as_link).await.unwrap().is_some());
+    assert!(found(&pictured, as_link).unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_probe_asks_with_what_will_send() {
+#[test]
+fn a_probe_asks_with_what_will_send() {
     let account = |status: &str| {
         json!({"sid": "AC1", "friendly_name": "Shop", "status": status}).to_string()
     };
@@ -217,24 +229,24 @@ async fn a_probe_asks_with_what_will_send() {
         Ok(Response::json(200, account("suspended"))),
         Ok(Response::json(200, "[]")),
     ]);
-    let health = probe(&settings(), &common(), &ctx(&script)).await.unwrap();
+    let health = run(probe(&settings(), &common(), &ctx(&script))).unwrap();
     assert_eq!(health.account, "Shop (+15005550006)");
-    let error = probe(&settings(), &common(), &ctx(&script)).await.unwrap_err();
+    let error = run(probe(&settings(), &common(), &ctx(&script))).unwrap_err();
     assert_eq!(error.class, Class::Credentials);
-    assert!(probe(&settings(), &common(), &ctx(&script)).await.is_err());
+    assert!(run(probe(&settings(), &common(), &ctx(&script))).is_err());
 
     let mut keyed = sandbox_settings();
     keyed["api_key_sid"] = json!("SK1");
     keyed["api_key_secret"] = json!("secret");
     let keyed = Settings::read(keyed).unwrap();
     let script = Script::of([Ok(Response::json(200, r#"{"messages":[]}"#))]);
-    probe(&keyed, &common(), &ctx(&script)).await.unwrap();
+    run(probe(&keyed, &common(), &ctx(&script))).unwrap();
     assert!(script.asked()[0].starts_with("SK "));
     assert!(script.asked()[0].ends_with("/Messages.json?PageSize=1"));
 }
 
-#[tokio::test]
-async fn links_are_tried_once_and_only_where_they_fit() {
+#[test]
+fn links_are_tried_once_and_only_where_they_fit() {
     let refusal = || {
         let body = json!({"code": 21621, "message": "no MMS", "status": 400}).to_string();
         Ok(Response {
@@ -255,7 +267,7 @@ async fn links_are_tried_once_and_only_where_they_fit() {
     for (i, (part, answers, expected)) in cases.into_iter().enumerate() {
         let calls = answers.len();
         let script = Script::of(answers);
-        let outcome = deliver(&part, &settings(), &common(), &ctx(&script)).await;
+        let outcome = run(deliver(&part, &settings(), &common(), &ctx(&script)));
         assert_eq!(outcome.is_ok(), expected, "case {i}: {outcome:?}");
         assert_eq!(script.asked().len(), calls, "case {i}");
     }

@@ -1,6 +1,6 @@
 //! The customers' side: a phone that can write, send files, and say STOP and START.
 
-use super::super::{plan, segments};
+use super::super::{address, segments};
 use super::{CUSTOMER, File, Line, Sandbox};
 use crate::kit::emulator::{Action, ActionAttachment, CannotAct, Hook, PHONE_LINES_MAX};
 use crate::model::Millis;
@@ -61,7 +61,7 @@ pub(super) fn act(
 fn customer(from: Option<&str>) -> Result<String, CannotAct> {
     let from = from.unwrap_or(CUSTOMER);
     let cannot = || CannotAct(format!("{from:?} is no telephone number such as {CUSTOMER}"));
-    plan::is_e164(from)
+    address::is_e164(from)
         .then(|| from.to_owned())
         .ok_or_else(cannot)
 }

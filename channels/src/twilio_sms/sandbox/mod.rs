@@ -2,6 +2,7 @@
 //! who have its number.
 
 mod api;
+mod create;
 mod customer;
 
 use super::config::Settings;

@@ -1,16 +1,18 @@
 //! Webhooks into events. Messages and statuses come to the same URL and are told apart by what they
 //! carry.
 
+mod media;
+
 use super::classify;
 use super::config::Settings;
-use super::plan::is_e164;
+use super::address::is_e164;
 use super::wire::{Params, Shape};
 use crate::error::{Malformed, Words};
 use crate::kit::http::{Inbound, Reply};
 use crate::kit::{json, sign};
 use crate::model::{
-    Attachment, AttachmentKind, DeliveryStatus, Event, EventBody, InboundMessage, MediaRef, Millis,
-    Parsed, Sender, StatusUpdate, Thread, UserChange,
+    DeliveryStatus, Event, EventBody, InboundMessage, Millis, Parsed, Sender, StatusUpdate, Thread,
+    UserChange,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,9 +36,6 @@ const STOP_WORDS: [&str; 8] = [
 /// Words that take an opt-out back. Not `YES`, which Twilio takes too, but only from those who had
 /// opted out; from everybody else it answers a question.
 const START_WORDS: [&str; 2] = ["START", "UNSTOP"];
-
-/// Twilio's limit is ten media per message; a few more are read in case it grows.
-const MEDIA_MAX: usize = 20;
 
 /// Parameters that have no place of their own in a message, under their names as facts.
 const FACTS: [(&str, &str); 12] = [
@@ -125,7 +124,7 @@ impl Form<'_> {
             EventBody::Message(InboundMessage {
                 platform_id: sid.to_owned(),
                 text: text.clone(),
-                attachments: self.attachments(),
+                attachments: media::attachments(self.params),
                 facts: facts.collect(),
                 ..InboundMessage::default()
             }),
@@ -149,26 +148,6 @@ impl Form<'_> {
             None if START_WORDS.contains(&word.as_str()) => Some(UserChange::OptedIn),
             None => None,
         }
-    }
-
-    fn attachments(&self) -> Vec<Attachment> {
-        let announced = self.params.get("NumMedia").and_then(|n| n.parse().ok());
-        let announced: usize = announced.unwrap_or(0);
-        let link = |i: usize| self.params.filled(&format!("MediaUrl{i}"));
-        (0..MEDIA_MAX)
-            .take_while(|i| *i < announced || link(*i).is_some())
-            .map(|i| {
-                let mime = self.params.filled(&format!("MediaContentType{i}"));
-                let url = link(i);
-                Attachment {
-                    kind: AttachmentKind::from_mime(mime.unwrap_or_default()),
-                    name: url.and_then(|url| file_name(url, mime)),
-                    mime: mime.map(str::to_owned),
-                    size_bytes: None,
-                    media: url.map(MediaRef::new),
-                }
-            })
-            .collect()
     }
 
     /// The events of a status, or what is wrong with it. None for steps before the carrier has it.
@@ -328,49 +307,6 @@ fn unwrapped(body: &str) -> String {
     decoded().unwrap_or_else(|| body.to_owned())
 }
 
-/// What phones send by MMS, and how such files are called.
-const EXTENSIONS: [(&str, &str); 27] = [
-    ("image/jpeg", "jpg"),
-    ("image/jpg", "jpg"),
-    ("image/png", "png"),
-    ("image/gif", "gif"),
-    ("image/webp", "webp"),
-    ("image/heic", "heic"),
-    ("image/bmp", "bmp"),
-    ("image/tiff", "tif"),
-    ("audio/mpeg", "mp3"),
-    ("audio/mp4", "m4a"),
-    ("audio/ogg", "ogg"),
-    ("audio/amr", "amr"),
-    ("audio/3gpp", "3ga"),
-    ("audio/wav", "wav"),
-    ("audio/vnd.wave", "wav"),
-    ("video/mp4", "mp4"),
-    ("video/3gpp", "3gp"),
-    ("video/3gpp2", "3g2"),
-    ("video/quicktime", "mov"),
-    ("video/webm", "webm"),
-    ("application/pdf", "pdf"),
-    ("text/plain", "txt"),
-    ("text/csv", "csv"),
-    ("text/calendar", "ics"),
-    ("text/vcard", "vcf"),
-    ("text/x-vcard", "vcf"),
-    ("text/directory", "vcf"),
-];
-
-/// `ME….jpg`: the last part of the link and what the type suggests.
-fn file_name(url: &str, mime: Option<&str>) -> Option<String> {
-    let (path, _) = url.split_once(['?', '#']).unwrap_or((url, ""));
-    let name: String = path.rsplit('/').next()?.chars().take(80).collect();
-    if name.is_empty() || name.contains('.') {
-        return (!name.is_empty()).then_some(name);
-    }
-    let essence = mime?.split(';').next()?.trim().to_ascii_lowercase();
-    let (_, extension) = EXTENSIONS.iter().find(|(mime, _)| *mime == essence)?;
-    Some(format!("{name}.{extension}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,23 +320,6 @@ mod tests {
         let long_word = "a".repeat(64);
         for kept in ["", "SGVqIQ==", hash, &long_word, "not base64 at all, but a sentence of more than sixty characters"] {
             assert_eq!(unwrapped(kept), kept);
-        }
-    }
-
-    #[test]
-    fn files_have_names() {
-        let at = "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1";
-        let cases = [
-            (at, Some("image/jpeg"), Some("ME1.jpg")),
-            (at, Some("text/x-vcard"), Some("ME1.vcf")),
-            (at, Some("application/pdf; x=y"), Some("ME1.pdf")),
-            (at, Some("no/such-type"), None),
-            (at, None, None),
-            ("https://x/a.png?b=/c", None, Some("a.png")),
-            ("https://x/", Some("image/png"), None),
-        ];
-        for (url, mime, expected) in cases {
-            assert_eq!(file_name(url, mime).as_deref(), expected, "{url} {mime:?}");
         }
     }
 
