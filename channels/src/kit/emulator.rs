@@ -2,7 +2,8 @@
 //! play its customer. Pure: they get requests and actions, and give answers and webhooks; somebody
 //! else listens and posts. A product feature (the sandbox) and the tests' double at once.
 
-use super::http::{Request, Response};
+use super::http::{Auth, Request, Response};
+use super::sign;
 use crate::model::{Location, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -182,3 +183,20 @@ pub trait Emulator: Send {
 
 /// Keeps the last so many lines of a phone: the sandbox must not grow without end.
 pub const PHONE_LINES_MAX: usize = 2000;
+
+/// User and password of a request's Basic authorization: from its `auth` when a test handed it over
+/// directly, from its header when it came over the wire.
+pub fn basic(request: &Request) -> Option<(String, String)> {
+    match &request.auth {
+        Auth::Basic { user, password } => Some((user.clone(), password.expose().to_owned())),
+        _ => {
+            let header = request.headers.get("authorization")?;
+            let (scheme, encoded) = header.split_once(' ')?;
+            let pair = String::from_utf8(sign::from_base64(encoded)?).ok()?;
+            let (user, password) = pair.split_once(':')?;
+            scheme
+                .eq_ignore_ascii_case("basic")
+                .then(|| (user.to_owned(), password.to_owned()))
+        }
+    }
+}
