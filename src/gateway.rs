@@ -118,7 +118,7 @@ impl Outcomes {
         };
         for sender in senders.into_iter().flatten() {
             // A caller that went away needs no waking.
-            drop(sender.send(()));
+            sender.send(()).ok();
         }
     }
 
@@ -202,13 +202,23 @@ impl Gateway {
         }
         let mut lanes: HashMap<LaneId, Vec<Due>> = HashMap::new();
         for (channel, conversation, bulk) in wakes.sends {
-            let priority = if bulk { Priority::Bulk } else { Priority::Normal };
+            let priority = if bulk {
+                Priority::Bulk
+            } else {
+                Priority::Normal
+            };
             let due = Due::now(conversation, priority);
-            lanes.entry(LaneId::channel(&channel)).or_default().push(due);
+            lanes
+                .entry(LaneId::channel(&channel))
+                .or_default()
+                .push(due);
         }
         for (channel, id) in wakes.effects {
             let due = Due::now(-id, Priority::Normal);
-            lanes.entry(LaneId::channel(&channel)).or_default().push(due);
+            lanes
+                .entry(LaneId::channel(&channel))
+                .or_default()
+                .push(due);
         }
         for (channel, id) in wakes.media {
             let due = Due::now(id, Priority::Normal);

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The `switchboard` program: the command line, and the exit code that it comes to.
 
 use std::process::ExitCode;
@@ -13,4 +10,3 @@ fn main() -> ExitCode {
         .ok();
     switchboard::cli::run()
 }
->>>>>>> w/config

@@ -12,8 +12,17 @@ use switchboard_channels::model::Millis;
 
 fn due(group: &DueGroup, now: Millis) -> Due {
     let after = Duration::from_millis(u64::try_from(group.next_at.since(now)).unwrap_or(0));
-    let priority = if group.bulk { Priority::Bulk } else { Priority::Normal };
-    Due { group: group.group, after, priority, retry: group.retry }
+    let priority = if group.bulk {
+        Priority::Bulk
+    } else {
+        Priority::Normal
+    };
+    Due {
+        group: group.group,
+        after,
+        priority,
+        retry: group.retry,
+    }
 }
 
 /// Schedules everything that the store calls due.
@@ -37,8 +46,10 @@ pub async fn reconcile(gateway: &Gateway) -> Result<usize, StoreError> {
         let mut after = -1; // group 0 holds the events of channels
         loop {
             let id = hook.clone();
-            let read = move |tx: &mut _| at_once(upkeep::due_deliveries(tx, &id, after));
-            let page = gateway.store.read(read).await?;
+            let page = gateway
+                .store
+                .read(move |tx| at_once(upkeep::due_deliveries(tx, &id, after)))
+                .await?;
             let Some(last) = page.last() else { break };
             after = last.group;
             count += page.len();
@@ -49,19 +60,27 @@ pub async fn reconcile(gateway: &Gateway) -> Result<usize, StoreError> {
         let mut after = 0;
         loop {
             let id = channel.clone();
-            let read = move |tx: &mut _| at_once(upkeep::due_media(tx, &id, after));
-            let page = gateway.store.read(read).await?;
+            let page = gateway
+                .store
+                .read(move |tx| at_once(upkeep::due_media(tx, &id, after)))
+                .await?;
             let Some(last) = page.last() else { break };
             after = last.group;
             count += page.len();
             schedule(gateway, LaneId::media, &page).await;
         }
     }
-    let (effects, _) =
-        gateway.store.write(|tx, unit| at_once(upkeep::due_effects(tx, unit))).await?;
+    let (effects, _) = gateway
+        .store
+        .write(|tx, unit| at_once(upkeep::due_effects(tx, unit)))
+        .await?;
     for (channel, id) in effects {
         let due = [Due::now(-id, Priority::Normal)];
-        if let Err(error) = gateway.queue.schedule(&LaneId::channel(&channel), &due).await {
+        if let Err(error) = gateway
+            .queue
+            .schedule(&LaneId::channel(&channel), &due)
+            .await
+        {
             tracing::debug!(%error, "an effect is not scheduled");
         }
     }

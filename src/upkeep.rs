@@ -36,8 +36,10 @@ pub async fn reconciler(gateway: Arc<Gateway>, stop: CancellationToken) {
 /// Opens scheduled messages when their time has come. Sleeps until the next one or a new one.
 pub async fn scheduler(gateway: Arc<Gateway>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let released =
-            gateway.store.write(|tx, unit| at_once(sends::release_scheduled(tx, unit))).await;
+        let released = gateway
+            .store
+            .write(|tx, unit| at_once(sends::release_scheduled(tx, unit)))
+            .await;
         let wait = match released {
             Ok(((_, next), wakes)) => {
                 gateway.wake(wakes).await;
@@ -62,7 +64,11 @@ pub async fn scheduler(gateway: Arc<Gateway>, stop: CancellationToken) {
 /// Gives up what is too old, in paused lanes too.
 pub async fn expirer(gateway: Arc<Gateway>, stop: CancellationToken) {
     while pause(EXPIRE_EVERY, &stop).await {
-        match gateway.store.write(|tx, unit| at_once(upkeep::expire(tx, unit))).await {
+        match gateway
+            .store
+            .write(|tx, unit| at_once(upkeep::expire(tx, unit)))
+            .await
+        {
             Ok((count, wakes)) => {
                 if count > 0 {
                     tracing::warn!(count, "messages were given up: their time was over");
@@ -78,7 +84,11 @@ pub async fn expirer(gateway: Arc<Gateway>, stop: CancellationToken) {
 pub async fn pruner(gateway: Arc<Gateway>, keep: Retention, stop: CancellationToken) {
     while pause(PRUNE_EVERY, &stop).await {
         for _ in 0..PRUNE_ROUNDS {
-            match gateway.store.write(move |tx, unit| at_once(upkeep::prune(tx, unit, &keep))).await {
+            match gateway
+                .store
+                .write(move |tx, unit| at_once(upkeep::prune(tx, unit, &keep)))
+                .await
+            {
                 Ok((0, _)) => break,
                 Ok((gone, _)) => tracing::debug!(gone, "old rows are gone"),
                 Err(error) => {
@@ -101,7 +111,9 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
             }
         };
         for lane in paused.iter().filter(|p| p.reason != "operator") {
-            let Some(live) = gateway.channel(&lane.lane) else { continue };
+            let Some(live) = gateway.channel(&lane.lane) else {
+                continue;
+            };
             match live.channel.probe(&gateway.ctx()).await {
                 Ok(_) => {
                     if let Err(error) = gateway.resume(&live.lane).await {
@@ -122,9 +134,11 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
 /// When they cannot be read.
 pub async fn restore_pauses(gateway: &Gateway) -> Result<(), StoreError> {
     for paused in gateway.store.read(|tx| at_once(upkeep::paused(tx))).await? {
-        let known = gateway.channels.values().map(|c| &c.lane).chain(
-            gateway.channels.values().map(|c| &c.media_lane),
-        );
+        let known = gateway
+            .channels
+            .values()
+            .map(|c| &c.lane)
+            .chain(gateway.channels.values().map(|c| &c.media_lane));
         let lane = known
             .chain(gateway.hooks.values().map(|h| &h.lane))
             .find(|lane| lane.as_str() == paused.lane);

@@ -101,7 +101,7 @@ fn execute(cli: Cli, output: &mut Output) -> anyhow::Result<Outcome> {
         .command
         .unwrap_or_else(|| Command::Serve(serve::Args::default()));
     match command {
-        Command::Serve(args) => serve::run(&sources, args),
+        Command::Serve(args) => serve::run(&sources, args, output),
         Command::Check(args) => check::run(&sources, &args, output),
         Command::Channels(args) => channels::run(KINDS, &args, output),
         Command::Queue(args) => queue::run(&sources, args, output),

@@ -1,7 +1,8 @@
 //! `switchboard serve`: runs the service.
 
 use super::Outcome;
-use crate::app::{self, ServeOptions};
+use super::output::Output;
+use crate::app::{self, Ready, ServeOptions};
 use crate::config::{Role, Sources};
 
 #[derive(Debug, Default, clap::Args)]
@@ -22,7 +23,7 @@ impl Args {
     }
 }
 
-pub(super) fn run(sources: &Sources, args: Args) -> anyhow::Result<Outcome> {
+pub(super) fn run(sources: &Sources, args: Args, output: &mut Output) -> anyhow::Result<Outcome> {
     let config = super::load(sources)?;
     let roles = args.roles();
     config.check_roles(&roles)?;
@@ -32,6 +33,24 @@ pub(super) fn run(sources: &Sources, args: Args) -> anyhow::Result<Outcome> {
         roles,
         channels: args.channels,
     };
-    super::block_on(app::serve(config, options))?;
+    let mut printed = Ok(());
+    super::block_on(app::serve(config, options, |ready| {
+        printed = print(ready, output)
+    }))?;
+    printed?;
     Ok(Outcome::Done)
+}
+
+/// What a newcomer needs to go on: where it listens, the token, how to send and to receive.
+fn print(ready: &Ready, output: &mut Output) -> anyhow::Result<()> {
+    output.line(&format!("Switchboard listens on {}", ready.listen))?;
+    let channels: Vec<&str> = ready.channels.iter().map(|(id, _)| id.as_str()).collect();
+    output.line(&format!("Channels: {}", channels.join(", ")))?;
+    if let Some((token, file)) = &ready.token {
+        output.line(&format!("API token (kept in {}): {token}", file.display()))?;
+    }
+    if let Some(sandbox) = &ready.sandbox {
+        output.line(&format!("Emulated phones: {sandbox}"))?;
+    }
+    Ok(())
 }

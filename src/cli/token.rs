@@ -2,13 +2,10 @@
 
 use super::Outcome;
 use super::output::Output;
-use crate::config::TokenHash;
-
-/// Random bytes of a token: as many as its hash has.
-const BYTES: usize = 32;
+use crate::config::{TokenHash, new_token};
 
 pub(super) fn run(output: &mut Output) -> anyhow::Result<Outcome> {
-    let token = hex::encode(rand::random::<[u8; BYTES]>());
+    let token = new_token();
     let hash = TokenHash::of(&token).to_config();
     output.line(format!("token: {token}"))?;
     output.line(format!("hash:  {hash}"))?;

@@ -18,6 +18,22 @@ pub struct ApiConfig {
     pub default_wait_seconds: u64,
     /// Whether `send-message` delivers what it stores.
     pub send_message_delivers: bool,
+    /// The text around a text message of `send-sms`; `{message}` is the message.
+    #[serde(deserialize_with = "sms_template")]
+    pub sms_template: String,
+}
+
+/// A template without the message would send something else.
+fn sms_template<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.contains("{message}") {
+        return Ok(text);
+    }
+    let found = serde::de::Unexpected::Other("a text without {message}");
+    Err(serde::de::Error::invalid_value(
+        found,
+        &"a text with {message} in it",
+    ))
 }
 
 impl Default for ApiConfig {
@@ -27,6 +43,7 @@ impl Default for ApiConfig {
             rate_per_second: 200.0,
             default_wait_seconds: 10,
             send_message_delivers: false,
+            sms_template: "{message}".to_owned(),
         }
     }
 }
@@ -35,6 +52,14 @@ impl Default for ApiConfig {
 /// hash of a short token can be guessed back.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
+
+/// Random bytes of a token: as many as its hash has.
+const TOKEN_BYTES: usize = 32;
+
+/// A token that nobody can guess.
+pub fn new_token() -> String {
+    hex::encode(rand::random::<[u8; TOKEN_BYTES]>())
+}
 
 impl TokenHash {
     /// Stands before a hash in the configuration.

@@ -29,7 +29,7 @@ mod tests;
 mod value;
 mod webhooks;
 
-pub use api::{ApiConfig, TokenHash};
+pub use api::{ApiConfig, TokenHash, new_token};
 pub use channels::{ChannelConfig, OnUnsure};
 pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Sources, load};

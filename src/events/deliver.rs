@@ -112,13 +112,22 @@ impl EventWork {
             };
         };
         // A refusal of this one event says nothing about the receiver.
-        self.report(if refusal.refused { Outcome::Works } else { Outcome::Failed }).await;
+        self.report(if refusal.refused {
+            Outcome::Works
+        } else {
+            Outcome::Failed
+        })
+        .await;
         let now = crate::store::now();
         let first = delivery.first_at.unwrap_or(now);
         let attempts = u32::try_from(delivery.attempts).unwrap_or(u32::MAX);
         let wait = policy::delay(&self.gateway.limits.schedule, attempts, rand::random());
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let limit = if refusal.refused { REFUSED_MS } else { GIVE_UP_MS };
+        let limit = if refusal.refused {
+            REFUSED_MS
+        } else {
+            GIVE_UP_MS
+        };
         let next_at = now.plus(wait_ms);
         let dead = next_at.since(first) > limit;
         if dead {
@@ -133,13 +142,24 @@ impl EventWork {
             .gateway
             .store
             .write(move |tx, unit| {
-                at_once(deliveries::failed(tx, unit, &hook, event, &refusal.text, next))
+                at_once(deliveries::failed(
+                    tx,
+                    unit,
+                    &hook,
+                    event,
+                    &refusal.text,
+                    next,
+                ))
             })
             .await;
         if let Err(error) = written {
             tracing::error!(%error, "a failed delivery is not recorded");
         }
-        if dead { Ok(()) } else { Err(Due::retry(group, wait, Priority::Normal)) }
+        if dead {
+            Ok(())
+        } else {
+            Err(Due::retry(group, wait, Priority::Normal))
+        }
     }
 
     async fn report(&self, outcome: Outcome) {
@@ -149,7 +169,10 @@ impl EventWork {
     }
 
     async fn post(&self, delivery: &Delivery) -> Result<(), Refusal> {
-        let failed = |text: String| Refusal { text, refused: false };
+        let failed = |text: String| Refusal {
+            text,
+            refused: false,
+        };
         let data = RawValue::from_string(delivery.data.clone())
             .map_err(|e| failed(format!("the stored event cannot be read: {e}")))?;
         let envelope = Envelope {
@@ -167,8 +190,12 @@ impl EventWork {
             .with_header("webhook-signature", signature)
             .with_timeout_ms(TIMEOUT_MS);
         request.max_response_bytes = ANSWER_MAX;
-        let response =
-            self.gateway.transport.call(request).await.map_err(|e| failed(e.to_string()))?;
+        let response = self
+            .gateway
+            .transport
+            .call(request)
+            .await
+            .map_err(|e| failed(e.to_string()))?;
         if response.is_success() {
             return Ok(());
         }

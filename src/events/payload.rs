@@ -41,8 +41,10 @@ pub fn new_conversation_created(
     links: &Links,
     now: Millis,
 ) -> Value {
-    let messages: Vec<shapes::MessageRow> =
-        message.map(|m| shapes::MessageRow::of(m, links, now)).into_iter().collect();
+    let messages: Vec<shapes::MessageRow> = message
+        .map(|m| shapes::MessageRow::of(m, links, now))
+        .into_iter()
+        .collect();
     shape::new_conversation_created(&shapes::ConversationRow::of(conversation, user), &messages)
 }
 
@@ -131,8 +133,13 @@ pub fn message_status_updated(news: &StatusNews) -> Value {
 /// `sms-sent`: the provider's own answer beside the text.
 pub fn sms_sent(user: UserId, text: &str, answer: &str) -> Value {
     let response: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
-    let field = |name: &str| response.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let field = |name: &str| {
+        response
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
     let (from, to) = (field("from"), field("to"));
     shape::sms_sent(user, text, &from, &to, response)
 }
-

@@ -17,7 +17,13 @@ pub fn key_bytes(key: &str) -> Vec<u8> {
 /// The value of `webhook-signature`.
 pub fn signature(key: &[u8], id: &str, timestamp_seconds: i64, body: &str) -> String {
     let timestamp = timestamp_seconds.to_string();
-    let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body.as_bytes()];
+    let parts = [
+        id.as_bytes(),
+        b".",
+        timestamp.as_bytes(),
+        b".",
+        body.as_bytes(),
+    ];
     format!("v1,{}", STANDARD.encode(hmac_sha256(key, &parts)))
 }
 

@@ -66,7 +66,11 @@ async fn receive_for(
     request: &Inbound,
 ) -> Result<(Reply, &'static str), NotTaken> {
     if let Some(reply) = live.channel.handshake(request) {
-        let outcome = if reply.status < 400 { "handshake" } else { "handshake-failed" };
+        let outcome = if reply.status < 400 {
+            "handshake"
+        } else {
+            "handshake-failed"
+        };
         return Ok((reply, outcome));
     }
     let verified = Verified::check(live.channel.as_ref(), request).map_err(|rejected| {
@@ -76,10 +80,16 @@ async fn receive_for(
             _ => NotTaken::Rejected(rejected),
         }
     })?;
-    let Parsed { events, effects, reply } =
-        live.channel.parse(&verified).map_err(NotTaken::Malformed)?;
+    let Parsed {
+        events,
+        effects,
+        reply,
+    } = live.channel.parse(&verified).map_err(NotTaken::Malformed)?;
     let batches = route(gateway, live, request, events, effects);
-    if batches.iter().all(|b| b.events.is_empty() && b.effects.is_empty()) {
+    if batches
+        .iter()
+        .all(|b| b.events.is_empty() && b.effects.is_empty())
+    {
         return Ok((reply, "empty"));
     }
     let batches = Arc::new(batches);
@@ -131,10 +141,17 @@ fn route(
     let mut batches = vec![batch(live, Vec::new(), effects)];
     for mut event in events {
         let account = event.account.as_deref().unwrap_or(own);
-        let target = if account == own { Some(live) } else { meant(gateway, live, request, account) };
+        let target = if account == own {
+            Some(live)
+        } else {
+            meant(gateway, live, request, account)
+        };
         let target = target.unwrap_or_else(|| {
             let raw = serde_json::to_string(&event).unwrap_or_default();
-            event.body = EventBody::Unknown { what: "event of an unknown account".to_owned(), raw };
+            event.body = EventBody::Unknown {
+                what: "event of an unknown account".to_owned(),
+                raw,
+            };
             live
         });
         match batches.iter_mut().find(|b| b.channel.id == target.info.id) {

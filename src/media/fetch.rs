@@ -31,7 +31,11 @@ pub struct MediaWork {
 impl Work for MediaWork {
     async fn turn(&self, lease: Lease, _stop: &CancellationToken) -> Option<Due> {
         let id = lease.group;
-        let loaded = self.gateway.store.read(move |tx| at_once(media_rows::by_id(tx, id))).await;
+        let loaded = self
+            .gateway
+            .store
+            .read(move |tx| at_once(media_rows::by_id(tx, id)))
+            .await;
         let row = match loaded {
             Ok(Some(row)) if row.state == "pending" => row,
             Ok(_) => return None,
@@ -40,7 +44,12 @@ impl Work for MediaWork {
                 return Some(Due::after(id, STORE_RETRY, Priority::Normal));
             }
         };
-        match self.live.channel.fetch_media(&row.source, &self.gateway.ctx()).await {
+        match self
+            .live
+            .channel
+            .fetch_media(&row.source, &self.gateway.ctx())
+            .await
+        {
             Ok(media) => self.keep(row, media).await,
             Err(error) => self.failed(row, error).await,
         }
@@ -88,7 +97,9 @@ impl MediaWork {
             Class::Recipient | Class::Window | Class::Content | Class::Setup { .. } => false,
         };
         let wait = match error.class {
-            Class::Limited { after: Some(after), .. } => after,
+            Class::Limited {
+                after: Some(after), ..
+            } => after,
             _ => {
                 let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
                 policy::delay(&self.gateway.limits.schedule, failures, rand::random())
@@ -102,7 +113,13 @@ impl MediaWork {
             .gateway
             .store
             .write(move |tx, unit| {
-                at_once(media_rows::failed(tx, unit, id, &text, again.then_some(next_at)))
+                at_once(media_rows::failed(
+                    tx,
+                    unit,
+                    id,
+                    &text,
+                    again.then_some(next_at),
+                ))
             })
             .await;
         if let Err(error) = written {
@@ -115,9 +132,17 @@ impl MediaWork {
 /// A file name without paths and control characters.
 fn clean_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS).collect();
+    let clean: String = last
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(NAME_MAX_CHARS)
+        .collect();
     let clean = clean.trim().trim_start_matches('.').to_owned();
-    if clean.is_empty() { "file".to_owned() } else { clean }
+    if clean.is_empty() {
+        "file".to_owned()
+    } else {
+        clean
+    }
 }
 
 #[cfg(test)]

@@ -76,13 +76,22 @@ mod tests {
     async fn puts_gets_and_removes() {
         let root = std::env::temp_dir().join(format!("sb-files-{}", uuid::Uuid::new_v4()));
         let files = Files::new(&root);
-        files.put("abc123", Bytes::from_static(b"hello")).await.unwrap();
+        files
+            .put("abc123", Bytes::from_static(b"hello"))
+            .await
+            .unwrap();
         assert_eq!(files.get("abc123").await.unwrap(), "hello");
         files.remove("abc123").await.unwrap();
         files.remove("abc123").await.unwrap();
-        assert_eq!(files.get("abc123").await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            files.get("abc123").await.unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         for bad in ["", "../x", "a/b", "a"] {
-            assert_eq!(files.get(bad).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(
+                files.get(bad).await.unwrap_err().kind(),
+                io::ErrorKind::InvalidInput
+            );
         }
         std::fs::remove_dir_all(root).unwrap();
     }

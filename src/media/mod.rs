@@ -30,7 +30,10 @@ impl Links {
 
     fn signature(&self, key: &str, expires_seconds: i64) -> String {
         let expires = expires_seconds.to_string();
-        hex::encode(hmac_sha256(&self.key, &[key.as_bytes(), b".", expires.as_bytes()]))
+        hex::encode(hmac_sha256(
+            &self.key,
+            &[key.as_bytes(), b".", expires.as_bytes()],
+        ))
     }
 
     /// A link to a kept attachment, good for 30 days from now. It ends in the file's extension.
@@ -43,7 +46,10 @@ impl Links {
             .unwrap_or("bin");
         let signature = self.signature(key, expires);
         // The signature is part of the path, so that the link ends in the extension.
-        format!("{}/media/{key}-{expires}-{signature}.{extension}", self.public_url)
+        format!(
+            "{}/media/{key}-{expires}-{signature}.{extension}",
+            self.public_url
+        )
     }
 
     /// The link under which an attachment is shown: the caller's own, or one minted now.
@@ -67,7 +73,10 @@ impl Links {
             return Err(BadLink::Wrong);
         };
         let expires: i64 = expires.parse().map_err(|_not_a_number| BadLink::Wrong)?;
-        if !same(self.signature(key, expires).as_bytes(), signature.as_bytes()) {
+        if !same(
+            self.signature(key, expires).as_bytes(),
+            signature.as_bytes(),
+        ) {
             return Err(BadLink::Wrong);
         }
         if expires.saturating_mul(1000) < now.0 {
@@ -88,16 +97,19 @@ pub enum BadLink {
 
 /// The file extension for a type, or else for a kind.
 pub fn extension(mime: Option<&str>, kind: AttachmentKind) -> &'static str {
-    let by_mime = mime.and_then(|m| m.split(';').next()).map(str::trim).and_then(|m| match m {
-        // The library's first guess for these is not what people expect.
-        "image/jpeg" => Some("jpg"),
-        "audio/ogg" => Some("ogg"),
-        "audio/mpeg" => Some("mp3"),
-        "video/mp4" => Some("mp4"),
-        "text/plain" => Some("txt"),
-        "text/x-vcard" | "text/vcard" => Some("vcf"),
-        other => mime_guess::get_mime_extensions_str(other).and_then(|e| e.first().copied()),
-    });
+    let by_mime = mime
+        .and_then(|m| m.split(';').next())
+        .map(str::trim)
+        .and_then(|m| match m {
+            // The library's first guess for these is not what people expect.
+            "image/jpeg" => Some("jpg"),
+            "audio/ogg" => Some("ogg"),
+            "audio/mpeg" => Some("mp3"),
+            "video/mp4" => Some("mp4"),
+            "text/plain" => Some("txt"),
+            "text/x-vcard" | "text/vcard" => Some("vcf"),
+            other => mime_guess::get_mime_extensions_str(other).and_then(|e| e.first().copied()),
+        });
     by_mime.unwrap_or(match kind {
         AttachmentKind::Image => "jpg",
         AttachmentKind::Video => "mp4",
@@ -126,8 +138,16 @@ mod tests {
         assert_eq!(links.check(&good, Millis(2_000_000)), Ok("0a1b".to_owned()));
         let late = Millis(1_000_000 + LINK_LIFE_MS + 1000);
         assert_eq!(links.check(&good, late), Err(BadLink::Expired));
-        for wrong in [good.replace("0a1b", "0a1c"), good.replace('-', "_"), String::new()] {
-            assert_eq!(links.check(&wrong, Millis(0)), Err(BadLink::Wrong), "{wrong}");
+        for wrong in [
+            good.replace("0a1b", "0a1c"),
+            good.replace('-', "_"),
+            String::new(),
+        ] {
+            assert_eq!(
+                links.check(&wrong, Millis(0)),
+                Err(BadLink::Wrong),
+                "{wrong}"
+            );
         }
         let other = Links::new("https://gw.example.net", "another key");
         assert_eq!(other.check(&good, Millis(0)), Err(BadLink::Wrong));
@@ -139,7 +159,10 @@ mod tests {
         for name in ["noext", "x.", "a.b/c", "evil.ph%70", "long.abcdefghij"] {
             assert!(links.mint("k", name, Millis(0)).ends_with(".bin"), "{name}");
         }
-        assert_eq!(extension(Some("audio/ogg; codecs=opus"), AttachmentKind::Voice), "ogg");
+        assert_eq!(
+            extension(Some("audio/ogg; codecs=opus"), AttachmentKind::Voice),
+            "ogg"
+        );
         assert_eq!(extension(None, AttachmentKind::Image), "jpg");
     }
 }

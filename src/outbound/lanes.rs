@@ -43,7 +43,11 @@ impl Runner {
         let tasks = TaskTracker::new();
         while !stop.is_cancelled() {
             let free = slots.available_permits();
-            let next = if free == 0 { None } else { runner.claim(free, &slots, &tasks, &stop).await };
+            let next = if free == 0 {
+                None
+            } else {
+                runner.claim(free, &slots, &tasks, &stop).await
+            };
             // A finish wakes the lane too, so a full lane sleeps until a slot is free.
             let wait = runner.queue.wait(&runner.lane, next);
             tokio::select! {
@@ -72,7 +76,9 @@ impl Runner {
         };
         let brought = claim.leases.len();
         for lease in claim.leases {
-            let Ok(permit) = Arc::clone(slots).try_acquire_owned() else { break };
+            let Ok(permit) = Arc::clone(slots).try_acquire_owned() else {
+                break;
+            };
             let (runner, stop) = (Arc::clone(self), stop.clone());
             tasks.spawn(async move {
                 runner.turn(lease, &stop).await;
@@ -82,7 +88,11 @@ impl Runner {
             });
         }
         // A full claim may have left more behind.
-        if brought == free { Some(Duration::ZERO) } else { claim.next }
+        if brought == free {
+            Some(Duration::ZERO)
+        } else {
+            claim.next
+        }
     }
 
     /// One turn: works while the lease is renewed, then gives it back.

@@ -116,8 +116,12 @@ pub fn next(class: Class, s: Situation, policy: &Policy) -> Step {
         Class::Unsure if s.idempotent => retry(s, policy),
         Class::Unsure => Step::AwaitEvidence(policy.unsure_wait.min(s.left)),
         Class::Credentials => Step::Pause(PauseReason::Credentials),
-        Class::Setup { scope: SetupScope::Account } => Step::Pause(PauseReason::Account),
-        Class::Setup { scope: SetupScope::Message }
+        Class::Setup {
+            scope: SetupScope::Account,
+        } => Step::Pause(PauseReason::Account),
+        Class::Setup {
+            scope: SetupScope::Message,
+        }
         | Class::Recipient
         | Class::Window
         | Class::Content => Step::Fail,
@@ -144,7 +148,11 @@ pub enum Resend {
 /// The wait after so many failures, spread by jitter.
 pub fn delay(schedule: &[Duration], failures: u32, jitter: f64) -> Duration {
     let index = usize::try_from(failures).unwrap_or(usize::MAX);
-    let slot = schedule.get(index).or(schedule.last()).copied().unwrap_or(LIMITED_DEFAULT);
+    let slot = schedule
+        .get(index)
+        .or(schedule.last())
+        .copied()
+        .unwrap_or(LIMITED_DEFAULT);
     spread(slot, jitter)
 }
 
@@ -153,11 +161,19 @@ fn retry(s: Situation, policy: &Policy) -> Step {
         return Step::Dead(DeadReason::Stuck);
     }
     let wait = delay(&policy.schedule, s.failures, s.jitter);
-    if wait >= s.left { Step::Dead(DeadReason::TooOld) } else { Step::Retry(wait) }
+    if wait >= s.left {
+        Step::Dead(DeadReason::TooOld)
+    } else {
+        Step::Retry(wait)
+    }
 }
 
 fn spread(wait: Duration, jitter: f64) -> Duration {
-    let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.5 };
+    let jitter = if jitter.is_finite() {
+        jitter.clamp(0.0, 1.0)
+    } else {
+        0.5
+    };
     wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * jitter)
 }
 
@@ -191,19 +207,35 @@ mod tests {
 
     #[test]
     fn every_class_has_its_step() {
-        let lane = |after| Class::Limited { after, scope: LimitScope::Lane };
+        let lane = |after| Class::Limited {
+            after,
+            scope: LimitScope::Lane,
+        };
         let cases = [
             (Class::Retry, Step::Retry(secs(2))),
             (lane(Some(secs(7))), Step::RestLane(secs(7))),
             (lane(None), Step::RestLane(LIMITED_DEFAULT)),
             (
-                Class::Limited { after: Some(secs(9)), scope: LimitScope::Recipient },
+                Class::Limited {
+                    after: Some(secs(9)),
+                    scope: LimitScope::Recipient,
+                },
                 Step::RestRecipient(secs(9)),
             ),
             (Class::Unsure, Step::AwaitEvidence(secs(5))),
             (Class::Credentials, Step::Pause(PauseReason::Credentials)),
-            (Class::Setup { scope: SetupScope::Account }, Step::Pause(PauseReason::Account)),
-            (Class::Setup { scope: SetupScope::Message }, Step::Fail),
+            (
+                Class::Setup {
+                    scope: SetupScope::Account,
+                },
+                Step::Pause(PauseReason::Account),
+            ),
+            (
+                Class::Setup {
+                    scope: SetupScope::Message,
+                },
+                Step::Fail,
+            ),
             (Class::Recipient, Step::Fail),
             (Class::Window, Step::Fail),
             (Class::Content, Step::Fail),
@@ -217,36 +249,79 @@ mod tests {
     fn the_schedule_is_walked_and_its_last_wait_repeats() {
         let waits: Vec<Duration> = (0..5).map(|n| delay(&policy().schedule, n, 0.5)).collect();
         assert_eq!(waits, [2, 10, 30, 30, 30].map(secs));
-        assert_eq!(delay(&policy().schedule, 0, 0.0), Duration::from_millis(1600));
-        assert_eq!(delay(&policy().schedule, 0, 1.0), Duration::from_millis(2400));
+        assert_eq!(
+            delay(&policy().schedule, 0, 0.0),
+            Duration::from_millis(1600)
+        );
+        assert_eq!(
+            delay(&policy().schedule, 0, 1.0),
+            Duration::from_millis(2400)
+        );
     }
 
     #[test]
     fn stuck_only_while_others_succeed() {
-        let fifth = Situation { failures: 5, ..situation() };
+        let fifth = Situation {
+            failures: 5,
+            ..situation()
+        };
         assert_eq!(next(Class::Retry, fifth, &policy()), Step::Retry(secs(30)));
-        let alone = Situation { others_succeed: true, ..fifth };
-        assert_eq!(next(Class::Retry, alone, &policy()), Step::Dead(DeadReason::Stuck));
-        let earlier = Situation { failures: 4, others_succeed: true, ..situation() };
-        assert_eq!(next(Class::Retry, earlier, &policy()), Step::Retry(secs(30)));
+        let alone = Situation {
+            others_succeed: true,
+            ..fifth
+        };
+        assert_eq!(
+            next(Class::Retry, alone, &policy()),
+            Step::Dead(DeadReason::Stuck)
+        );
+        let earlier = Situation {
+            failures: 4,
+            others_succeed: true,
+            ..situation()
+        };
+        assert_eq!(
+            next(Class::Retry, earlier, &policy()),
+            Step::Retry(secs(30))
+        );
     }
 
     #[test]
     fn nothing_is_put_off_beyond_its_age() {
-        let old = Situation { left: secs(1), ..situation() };
-        assert_eq!(next(Class::Retry, old, &policy()), Step::Dead(DeadReason::TooOld));
-        let limited = Class::Limited { after: Some(secs(60)), scope: LimitScope::Recipient };
-        assert_eq!(next(limited, old, &policy()), Step::Dead(DeadReason::TooOld));
-        assert_eq!(next(Class::Unsure, old, &policy()), Step::AwaitEvidence(secs(1)));
+        let old = Situation {
+            left: secs(1),
+            ..situation()
+        };
+        assert_eq!(
+            next(Class::Retry, old, &policy()),
+            Step::Dead(DeadReason::TooOld)
+        );
+        let limited = Class::Limited {
+            after: Some(secs(60)),
+            scope: LimitScope::Recipient,
+        };
+        assert_eq!(
+            next(limited, old, &policy()),
+            Step::Dead(DeadReason::TooOld)
+        );
+        assert_eq!(
+            next(Class::Unsure, old, &policy()),
+            Step::AwaitEvidence(secs(1))
+        );
     }
 
     #[test]
     fn unsure_is_resent_once_at_most_and_freely_with_a_key() {
-        let key = Situation { idempotent: true, ..situation() };
+        let key = Situation {
+            idempotent: true,
+            ..situation()
+        };
         assert_eq!(next(Class::Unsure, key, &policy()), Step::Retry(secs(2)));
         assert_eq!(without_evidence(0, &policy()), Resend::Once);
         assert_eq!(without_evidence(1, &policy()), Resend::Hold);
-        let hold = Policy { on_unsure: OnUnsure::Hold, ..policy() };
+        let hold = Policy {
+            on_unsure: OnUnsure::Hold,
+            ..policy()
+        };
         assert_eq!(without_evidence(0, &hold), Resend::Hold);
     }
 }

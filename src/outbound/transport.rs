@@ -1,5 +1,6 @@
 //! The way out: HTTP to platforms and receivers, and a guarded fetch of links that callers gave us.
 
+use crate::config::HostPattern;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -58,42 +59,17 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// Hosts that the guard lets through although they are private: names, addresses, CIDRs.
+/// Hosts that the guard lets through although they are private.
 #[derive(Debug, Clone, Default)]
-pub struct Exempt(Vec<String>);
+struct Exempt(Arc<[HostPattern]>);
 
 impl Exempt {
-    /// From the configuration's list.
-    pub fn new(list: impl IntoIterator<Item = String>) -> Self {
-        Self(list.into_iter().map(|s| s.trim().to_ascii_lowercase()).collect())
-    }
-
     fn name(&self, host: &str) -> bool {
-        self.0.iter().any(|e| e == &host.to_ascii_lowercase())
+        self.0.iter().any(|pattern| pattern.is_name(host))
     }
 
     fn ip(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|entry| match entry.split_once('/') {
-            None => entry.parse() == Ok(ip),
-            Some((net, bits)) => match (net.parse(), bits.parse()) {
-                (Ok(net), Ok(bits)) => contains(net, bits, ip),
-                _ => false,
-            },
-        })
-    }
-}
-
-fn contains(net: IpAddr, bits: u32, ip: IpAddr) -> bool {
-    match (net, ip) {
-        (IpAddr::V4(net), IpAddr::V4(ip)) if bits <= 32 => {
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            u32::from(net) & mask == u32::from(ip) & mask
-        }
-        (IpAddr::V6(net), IpAddr::V6(ip)) if bits <= 128 => {
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            u128::from(net) & mask == u128::from(ip) & mask
-        }
-        _ => false,
+        self.0.iter().any(|pattern| pattern.contains(ip))
     }
 }
 
@@ -107,8 +83,9 @@ impl Resolve for Guard {
             let host = name.as_str().to_owned();
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
             let by_name = exempt.name(&host);
-            let public: Vec<SocketAddr> =
-                found.filter(|a| by_name || is_public(a.ip()) || exempt.ip(a.ip())).collect();
+            let public: Vec<SocketAddr> = found
+                .filter(|a| by_name || is_public(a.ip()) || exempt.ip(a.ip()))
+                .collect();
             if public.is_empty() {
                 return Err(format!("{host} has no public address").into());
             }
@@ -148,7 +125,8 @@ impl HttpTransport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(exempt: Exempt) -> Result<Self, reqwest::Error> {
+    pub fn new(exempt: Vec<HostPattern>) -> Result<Self, reqwest::Error> {
+        let exempt = Exempt(exempt.into());
         let agent = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
         let platforms = Client::builder()
             .user_agent(agent)
@@ -173,7 +151,11 @@ impl HttpTransport {
             }))
             .no_proxy()
             .build()?;
-        Ok(Self { platforms, guarded, exempt })
+        Ok(Self {
+            platforms,
+            guarded,
+            exempt,
+        })
     }
 
     fn build(&self, request: &Request) -> reqwest::RequestBuilder {
@@ -210,12 +192,19 @@ fn told(error: reqwest::Error) -> TransportError {
         text = format!("{text}: {inner}");
         source = inner.source();
     }
-    if sent { TransportError::NoAnswer(text) } else { TransportError::NotSent(text) }
+    if sent {
+        TransportError::NoAnswer(text)
+    } else {
+        TransportError::NotSent(text)
+    }
 }
 
 /// Reads a body up to a size.
 async fn read(mut response: reqwest::Response, most: usize) -> Result<Bytes, TransportError> {
-    if response.content_length().is_some_and(|n| n > u64::try_from(most).unwrap_or(u64::MAX)) {
+    if response
+        .content_length()
+        .is_some_and(|n| n > u64::try_from(most).unwrap_or(u64::MAX))
+    {
         return Err(TransportError::TooLarge(most));
     }
     let mut body = BytesMut::new();
@@ -256,7 +245,9 @@ impl Transport for HttpTransport {
         let builder = self.build(&request);
         let builder = match request.body {
             Body::Empty => builder,
-            Body::Json(text) => builder.header("content-type", "application/json").body(text),
+            Body::Json(text) => builder
+                .header("content-type", "application/json")
+                .body(text),
             Body::Form(form) => builder.form(&form),
             Body::Multipart(fields) => builder.multipart(multipart(fields)),
             Body::Raw(bytes) => builder.body(bytes),
@@ -268,24 +259,36 @@ impl Transport for HttpTransport {
             headers.push(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
         }
         let body = read(response, request.max_response_bytes).await?;
-        Ok(Response { status, headers, body })
+        Ok(Response {
+            status,
+            headers,
+            body,
+        })
     }
 
     async fn fetch_public(&self, url: &str, max_bytes: usize) -> Result<Media, TransportError> {
         let parsed = Url::parse(url)
             .map_err(|e| TransportError::Blocked(format!("the link is no URL: {e}")))?;
         check_url(&parsed, &self.exempt)?;
-        let response = self.guarded.get(parsed.clone()).send().await.map_err(|error| {
-            // The guard's refusals arrive as connection or redirection errors.
-            let text = told(error).to_string();
-            if text.contains("no public address") || text.contains("address refused") {
-                TransportError::Blocked("private addresses are not fetched".to_owned())
-            } else {
-                TransportError::NotSent(text)
-            }
-        })?;
+        let response = self
+            .guarded
+            .get(parsed.clone())
+            .send()
+            .await
+            .map_err(|error| {
+                // The guard's refusals arrive as connection or redirection errors.
+                let text = told(error).to_string();
+                if text.contains("no public address") || text.contains("address refused") {
+                    TransportError::Blocked("private addresses are not fetched".to_owned())
+                } else {
+                    TransportError::NotSent(text)
+                }
+            })?;
         if !response.status().is_success() {
-            return Err(TransportError::NotSent(format!("the link answers {}", response.status())));
+            return Err(TransportError::NotSent(format!(
+                "the link answers {}",
+                response.status()
+            )));
         }
         let mime = response
             .headers()
@@ -309,42 +312,62 @@ mod tests {
     #[test]
     fn private_addresses_are_told_from_public_ones() {
         let private = [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
-            "100.64.0.1", "198.18.0.1", "255.255.255.255", "224.0.0.1", "::1", "::", "fe80::1",
-            "fc00::1", "fd12::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::",
-            "64:ff9b::7f00:1", "::127.0.0.1", "192.0.0.8", "240.0.0.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "198.18.0.1",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "2002:7f00:1::",
+            "64:ff9b::7f00:1",
+            "::127.0.0.1",
+            "192.0.0.8",
+            "240.0.0.1",
         ];
         for ip in private {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "100.128.0.1", "172.32.0.1"] {
+        for ip in [
+            "8.8.8.8",
+            "1.1.1.1",
+            "2606:4700::1111",
+            "100.128.0.1",
+            "172.32.0.1",
+        ] {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
-        }
-    }
-
-    #[test]
-    fn exemptions_are_names_addresses_and_networks() {
-        let list = ["media.local", "127.0.0.1", "10.0.0.0/8", "fd00::/8"].map(str::to_owned);
-        let exempt = Exempt::new(list);
-        assert!(exempt.name("MEDIA.local") && !exempt.name("other.local"));
-        for ip in ["127.0.0.1", "10.9.9.9", "fd12::1"] {
-            assert!(exempt.ip(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in ["127.0.0.2", "11.0.0.1", "fe80::1"] {
-            assert!(!exempt.ip(ip.parse().unwrap()), "{ip}");
         }
     }
 
     #[tokio::test]
     async fn the_guard_refuses_before_it_connects() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let transport = HttpTransport::new(Exempt::default()).unwrap();
+        let transport = HttpTransport::new(Vec::new()).unwrap();
         for url in [
-            "http://127.0.0.1:1/x", "http://[::1]/x", "http://localhost:1/x", "ftp://example.net/x",
-            "http://0x7f000001/", "file:///etc/passwd", "http://2130706433/", "nonsense",
+            "http://127.0.0.1:1/x",
+            "http://[::1]/x",
+            "http://localhost:1/x",
+            "ftp://example.net/x",
+            "http://0x7f000001/",
+            "file:///etc/passwd",
+            "http://2130706433/",
+            "nonsense",
         ] {
             let error = transport.fetch_public(url, 10).await.unwrap_err();
-            assert!(matches!(error, TransportError::Blocked(_)), "{url}: {error}");
+            assert!(
+                matches!(error, TransportError::Blocked(_)),
+                "{url}: {error}"
+            );
         }
     }
 }

@@ -57,7 +57,9 @@ impl Work for ChannelWork {
         for _ in 0..TURNS {
             let now = match begun.take() {
                 Some(begun) => begun,
-                None if stop.is_cancelled() => return Some(Due::now(lease.group, Priority::Normal)),
+                None if stop.is_cancelled() => {
+                    return Some(Due::now(lease.group, Priority::Normal));
+                }
                 None => match self.begin(lease).await {
                     Ok(begun) => begun,
                     Err(due) => return Some(due),
@@ -67,7 +69,8 @@ impl Work for ChannelWork {
                 Begun::Nothing => return None,
                 Begun::Stale { fence } => {
                     tracing::warn!(channel.id = %self.live.info.id, "a lease came too late");
-                    if let Err(error) = self.gateway.queue.raise_fence(&self.live.lane, fence).await {
+                    if let Err(error) = self.gateway.queue.raise_fence(&self.live.lane, fence).await
+                    {
                         tracing::warn!(%error, "the fence is not raised");
                     }
                     Next::Stop(Some(Due::now(lease.group, Priority::Normal)))
@@ -130,8 +133,11 @@ impl ChannelWork {
     async fn begin(&self, lease: Lease) -> Result<Begun, Due> {
         self.token(lease.group).await?;
         let begin = self.begin_at(lease);
-        let written =
-            self.gateway.store.write(move |tx, unit| at_once(work::begin(tx, unit, &begin))).await;
+        let written = self
+            .gateway
+            .store
+            .write(move |tx, unit| at_once(work::begin(tx, unit, &begin)))
+            .await;
         match written {
             Ok((begun, wakes)) => {
                 self.gateway.wake(wakes).await;
@@ -235,7 +241,10 @@ impl ChannelWork {
         let follows = job.part.index + 1 < job.part.of && !stop.is_cancelled();
         let at_hand = follows
             && matches!(
-                self.gateway.queue.take(&self.live.lane, lease.group, 1).await,
+                self.gateway
+                    .queue
+                    .take(&self.live.lane, lease.group, 1)
+                    .await,
                 Ok(Ok(()))
             );
         let scope = match self.live.info.identity {
@@ -250,12 +259,17 @@ impl ChannelWork {
             receipt,
             next: at_hand.then(|| self.begin_at(lease)),
         };
-        let After { next, more } =
-            self.write(move |tx, unit| at_once(work::taken(tx, unit, &taken))).await;
+        let After { next, more } = self
+            .write(move |tx, unit| at_once(work::taken(tx, unit, &taken)))
+            .await;
         match (next, more) {
             (Begun::Nothing, None) => Next::Stop(None),
             (Begun::Nothing, Some(bulk)) if stop.is_cancelled() => {
-                let priority = if bulk { Priority::Bulk } else { Priority::Normal };
+                let priority = if bulk {
+                    Priority::Bulk
+                } else {
+                    Priority::Normal
+                };
                 Next::Stop(Some(Due::now(lease.group, priority)))
             }
             (Begun::Nothing, Some(_)) => Next::Again,
@@ -316,20 +330,25 @@ impl ChannelWork {
                 Next::Stop(Some(Due::now(group, Priority::Normal)))
             }
             Step::Pause(reason) => {
-                let text = error.words.as_ref().map_or("", |w| w.message.as_str()).to_owned();
+                let text = error
+                    .words
+                    .as_ref()
+                    .map_or("", |w| w.message.as_str())
+                    .to_owned();
                 let reason = match reason {
                     PauseReason::Credentials => "credentials",
                     PauseReason::Account => "account",
                 };
                 self.gateway.pause(lane, reason, &text).await;
-                self.put_off(&job, error, Duration::ZERO, false, false).await;
+                self.put_off(&job, error, Duration::ZERO, false, false)
+                    .await;
                 Next::Stop(Some(Due::now(group, Priority::Normal)))
             }
             Step::Fail => {
                 self.report(Outcome::Works).await;
-                let words = error.words.unwrap_or_else(|| {
-                    switchboard_channels::Words::new(error.class.name(), "")
-                });
+                let words = error
+                    .words
+                    .unwrap_or_else(|| switchboard_channels::Words::new(error.class.name(), ""));
                 let failure = Failure {
                     part: Some(job.key()),
                     class: error.class.name().to_owned(),
@@ -354,7 +373,14 @@ impl ChannelWork {
         .increment(1);
     }
 
-    async fn put_off(&self, job: &Job, error: SendError, wait: Duration, unsure: bool, counts: bool) {
+    async fn put_off(
+        &self,
+        job: &Job,
+        error: SendError,
+        wait: Duration,
+        unsure: bool,
+        counts: bool,
+    ) {
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         let put_off = PutOff {
             key: job.key(),
@@ -363,16 +389,20 @@ impl ChannelWork {
             unsure,
             counts,
         };
-        self.write(move |tx, unit| at_once(work::put_off(tx, unit, &put_off))).await;
+        self.write(move |tx, unit| at_once(work::put_off(tx, unit, &put_off)))
+            .await;
     }
 
     async fn hand_back(&self, key: PartKey, next_at: Millis) {
-        self.write(move |tx, unit| at_once(work::hand_back(tx, unit, key, next_at))).await;
+        self.write(move |tx, unit| at_once(work::hand_back(tx, unit, key, next_at)))
+            .await;
     }
 
     async fn give_up(&self, job: &Job, reason: DeadReason, error: Option<&SendError>) {
         let words = error.and_then(|e| e.words.as_ref());
-        let said = words.map(|w| format!(" ({}: {})", w.code, w.message)).unwrap_or_default();
+        let said = words
+            .map(|w| format!(" ({}: {})", w.code, w.message))
+            .unwrap_or_default();
         let why = match reason {
             DeadReason::Stuck => "it kept failing while other messages went through",
             DeadReason::TooOld => "its time would be over before the next try",
@@ -391,7 +421,8 @@ impl ChannelWork {
             class = %failure.class, "a message failed"
         );
         let message = job.part.message;
-        self.write(move |tx, unit| at_once(work::fail(tx, unit, message, &failure))).await;
+        self.write(move |tx, unit| at_once(work::fail(tx, unit, message, &failure)))
+            .await;
     }
 
     /// A part that may have arrived: waits for evidence, asks the platform, then decides.
@@ -411,10 +442,14 @@ impl ChannelWork {
                     conversation: job.conversation,
                     channel: self.live.info.id.clone(),
                     alias_scope: String::new(),
-                    receipt: Receipt { alias: None, ..receipt },
+                    receipt: Receipt {
+                        alias: None,
+                        ..receipt
+                    },
                     next: None,
                 };
-                self.write(move |tx, unit| at_once(work::taken(tx, unit, &taken)).map(drop)).await;
+                self.write(move |tx, unit| at_once(work::taken(tx, unit, &taken)).map(drop))
+                    .await;
                 return Next::Again;
             }
             Ok(None) => {}
@@ -422,11 +457,12 @@ impl ChannelWork {
                 tracing::warn!(channel.id = %self.live.info.id, %error, "cannot ask for evidence");
             }
         }
-        let resend =
-            idempotent || policy::without_evidence(job.unsure_resends, &self.live.policy) == Resend::Once;
+        let resend = idempotent
+            || policy::without_evidence(job.unsure_resends, &self.live.policy) == Resend::Once;
         if resend {
             let key = job.key();
-            self.write(move |tx, unit| at_once(work::resend(tx, unit, key))).await;
+            self.write(move |tx, unit| at_once(work::resend(tx, unit, key)))
+                .await;
         } else {
             self.give_up(&job, DeadReason::Unsure, None).await;
         }
@@ -446,9 +482,17 @@ impl ChannelWork {
             Ok((None, _)) => return None,
             Err(_unavailable) => return Some(Due::after(group, EFFECT_RETRY, Priority::Normal)),
         };
-        match self.live.channel.perform(&effect, &self.gateway.ctx()).await {
+        match self
+            .live
+            .channel
+            .perform(&effect, &self.gateway.ctx())
+            .await
+        {
             Ok(sender) => self.effect_done(id, sender).await,
-            Err(SendError { class: Class::Retry | Class::Limited { .. }, .. }) => {
+            Err(SendError {
+                class: Class::Retry | Class::Limited { .. },
+                ..
+            }) => {
                 return Some(Due::after(group, EFFECT_RETRY, Priority::Normal));
             }
             Err(error) => {
@@ -467,7 +511,8 @@ impl ChannelWork {
                 if let Some(sender) = &sender {
                     let found = people::resolve_user(tx, unit, &channel, sender).await?;
                     if found.changed {
-                        let data = crate::events::payload::user_change(found.user.id, None, "profile");
+                        let data =
+                            crate::events::payload::user_change(found.user.id, None, "profile");
                         unit.emit(tx, "user-updated", 0, &data).await?;
                     }
                 }
@@ -477,4 +522,3 @@ impl ChannelWork {
         .await;
     }
 }
-

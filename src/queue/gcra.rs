@@ -26,7 +26,10 @@ impl Rate {
         let interval_nanos = Duration::from_secs_f64(1.0 / per_second).as_nanos();
         let interval_nanos = u64::try_from(interval_nanos).unwrap_or(u64::MAX);
         let borrowed = u64::from(burst.max(1)) - 1;
-        Self { interval_nanos, tolerance_nanos: interval_nanos.saturating_mul(borrowed) }
+        Self {
+            interval_nanos,
+            tolerance_nanos: interval_nanos.saturating_mul(borrowed),
+        }
     }
 
     /// Takes `tokens` at `now` from a bucket that is full at `full_at`: the new `full_at`, or how
@@ -39,8 +42,14 @@ impl Rate {
         let cost = self.interval_nanos.saturating_mul(u64::from(tokens.max(1)));
         let start = full_at.max(now);
         let debt = start - now;
-        let allowed = self.tolerance_nanos.saturating_sub(cost - self.interval_nanos);
-        if debt <= allowed { Ok(start.saturating_add(cost)) } else { Err(nanos(debt - allowed)) }
+        let allowed = self
+            .tolerance_nanos
+            .saturating_sub(cost - self.interval_nanos);
+        if debt <= allowed {
+            Ok(start.saturating_add(cost))
+        } else {
+            Err(nanos(debt - allowed))
+        }
     }
 }
 
@@ -61,9 +70,15 @@ mod tests {
         for _ in 0..3 {
             full_at = rate.take(full_at, SECOND, 1).unwrap();
         }
-        assert_eq!(rate.take(full_at, SECOND, 1), Err(Duration::from_millis(500)));
+        assert_eq!(
+            rate.take(full_at, SECOND, 1),
+            Err(Duration::from_millis(500))
+        );
         full_at = rate.take(full_at, SECOND + SECOND / 2, 1).unwrap();
-        assert_eq!(rate.take(full_at, SECOND + SECOND / 2, 1), Err(Duration::from_millis(500)));
+        assert_eq!(
+            rate.take(full_at, SECOND + SECOND / 2, 1),
+            Err(Duration::from_millis(500))
+        );
         // After a rest the whole burst is there again, and no more.
         for _ in 0..3 {
             full_at = rate.take(full_at, 100 * SECOND, 1).unwrap();

@@ -26,7 +26,12 @@ enum Place {
     /// Ready since a time.
     Ready { since: Instant, n: u64 },
     /// Worked on. `again`: scheduled meanwhile.
-    Leased { fence: i64, until: Instant, again: bool, probe: bool },
+    Leased {
+        fence: i64,
+        until: Instant,
+        again: bool,
+        probe: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -83,20 +88,36 @@ impl MemoryQueue {
             .into_iter()
             .map(|(id, limits)| {
                 let lane = Mutex::new(Lane::new(limits));
-                (id, Shared { lane, changed: Notify::new() })
+                (
+                    id,
+                    Shared {
+                        lane,
+                        changed: Notify::new(),
+                    },
+                )
             })
             .collect();
-        Arc::new(Self { lanes, fence: AtomicI64::new(fence), epoch: Instant::now() })
+        Arc::new(Self {
+            lanes,
+            fence: AtomicI64::new(fence),
+            epoch: Instant::now(),
+        })
     }
 
     fn shared(&self, lane: &LaneId) -> Result<&Shared, QueueError> {
-        self.lanes.get(lane).ok_or_else(|| QueueError(format!("there is no lane {lane}")))
+        self.lanes
+            .get(lane)
+            .ok_or_else(|| QueueError(format!("there is no lane {lane}")))
     }
 
     fn lock(&self, lane: &LaneId) -> Result<MutexGuard<'_, Lane>, QueueError> {
         // A panic under this lock is impossible by construction, and a lane that is poisoned all the
         // same is better worked on than lost: the store still has the truth.
-        Ok(self.shared(lane)?.lane.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(self
+            .shared(lane)?
+            .lane
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
     }
 
     fn wake(&self, lane: &LaneId) {
@@ -162,7 +183,13 @@ impl Lane {
     fn place_ready(&mut self, group: Group, since: Instant, priority: Priority) {
         let n = self.number();
         self.ready(priority).insert((since, n), group);
-        self.groups.insert(group, Entry { place: Place::Ready { since, n }, priority });
+        self.groups.insert(
+            group,
+            Entry {
+                place: Place::Ready { since, n },
+                priority,
+            },
+        );
     }
 
     fn place(&mut self, due: &Due, now: Instant) {
@@ -171,15 +198,28 @@ impl Lane {
         } else {
             let (at, n) = (now + due.after, self.number());
             self.waiting.insert((at, n, due.group));
-            let place = Place::Waiting { at, n, retry: due.retry };
-            self.groups.insert(due.group, Entry { place, priority: due.priority });
+            let place = Place::Waiting {
+                at,
+                n,
+                retry: due.retry,
+            };
+            self.groups.insert(
+                due.group,
+                Entry {
+                    place,
+                    priority: due.priority,
+                },
+            );
         }
     }
 
     fn schedule(&mut self, due: &Due, now: Instant) {
         match self.groups.get_mut(&due.group) {
             None => self.place(due, now),
-            Some(Entry { place: Place::Leased { again, .. }, priority }) => {
+            Some(Entry {
+                place: Place::Leased { again, .. },
+                priority,
+            }) => {
                 *again = true;
                 *priority = (*priority).min(due.priority);
             }
@@ -202,7 +242,10 @@ impl Lane {
                 break;
             }
             self.waiting.remove(&(at, n, group));
-            let priority = self.groups.get(&group).map_or(Priority::Normal, |e| e.priority);
+            let priority = self
+                .groups
+                .get(&group)
+                .map_or(Priority::Normal, |e| e.priority);
             self.place_ready(group, at, priority);
         }
         while let Some(&(until, group)) = self.leases.first() {
@@ -210,7 +253,11 @@ impl Lane {
                 break;
             }
             let entry = self.remove(group);
-            if let Some(Entry { place: Place::Leased { probe: true, .. }, .. }) = entry {
+            if let Some(Entry {
+                place: Place::Leased { probe: true, .. },
+                ..
+            }) = entry
+            {
                 self.probe_ended();
             }
             self.place_ready(group, now, entry.map_or(Priority::Normal, |e| e.priority));
@@ -231,7 +278,10 @@ impl Lane {
         } else {
             (&mut self.normal, &mut self.bulk)
         };
-        first.pop_first().or_else(|| second.pop_first()).map(|(_, group)| group)
+        first
+            .pop_first()
+            .or_else(|| second.pop_first())
+            .map(|(_, group)| group)
     }
 
     fn claim(&mut self, most: usize, now: Instant, fence: &AtomicI64) -> Claim {
@@ -240,7 +290,10 @@ impl Lane {
         }
         if let Some(until) = self.rest_until {
             if until > now {
-                return Claim { leases: Vec::new(), next: Some(until - now) };
+                return Claim {
+                    leases: Vec::new(),
+                    next: Some(until - now),
+                };
             }
             self.rest_until = None;
         }
@@ -252,22 +305,38 @@ impl Lane {
             Breaker::Probing { out: true } => 0,
         };
         while leases.len() < most {
-            let Some(group) = self.next_ready() else { break };
+            let Some(group) = self.next_ready() else {
+                break;
+            };
             let fence = fence.fetch_add(1, Ordering::Relaxed) + 1;
             let until = now + self.limits.lease;
             let probe = matches!(self.breaker, Breaker::Probing { .. });
-            let priority = self.groups.get(&group).map_or(Priority::Normal, |e| e.priority);
-            let place = Place::Leased { fence, until, again: false, probe };
+            let priority = self
+                .groups
+                .get(&group)
+                .map_or(Priority::Normal, |e| e.priority);
+            let place = Place::Leased {
+                fence,
+                until,
+                again: false,
+                probe,
+            };
             self.groups.insert(group, Entry { place, priority });
             self.leases.insert((until, group));
             leases.push(Lease { group, fence });
         }
-        if !leases.is_empty() && let Breaker::Probing { out } = &mut self.breaker {
+        if !leases.is_empty()
+            && let Breaker::Probing { out } = &mut self.breaker
+        {
             *out = true;
         }
         let waiting = self.waiting.first().map(|(at, ..)| *at);
         let lapse = self.leases.first().map(|(until, _)| *until);
-        let next = waiting.into_iter().chain(lapse).min().map(|at| at.saturating_duration_since(now));
+        let next = waiting
+            .into_iter()
+            .chain(lapse)
+            .min()
+            .map(|at| at.saturating_duration_since(now));
         Claim { leases, next }
     }
 
@@ -280,7 +349,11 @@ impl Lane {
 
     fn extend(&mut self, lease: Lease, now: Instant) -> bool {
         let length = self.limits.lease;
-        let Some(Entry { place: Place::Leased { until, .. }, .. }) = self.held(lease) else {
+        let Some(Entry {
+            place: Place::Leased { until, .. },
+            ..
+        }) = self.held(lease)
+        else {
             return false;
         };
         let (old, new) = (*until, now + length);
@@ -294,8 +367,12 @@ impl Lane {
         if self.held(lease).is_none() {
             return;
         }
-        let Some(entry) = self.remove(lease.group) else { return };
-        let Place::Leased { again, probe, .. } = entry.place else { return };
+        let Some(entry) = self.remove(lease.group) else {
+            return;
+        };
+        let Place::Leased { again, probe, .. } = entry.place else {
+            return;
+        };
         if probe {
             self.probe_ended();
         }
@@ -382,13 +459,20 @@ impl Lane {
     fn stats(&mut self, now: Instant) -> LaneStats {
         self.advance(now);
         let oldest = [self.normal.first_key_value(), self.bulk.first_key_value()];
-        let oldest = oldest.into_iter().flatten().map(|((since, _), _)| *since).min();
+        let oldest = oldest
+            .into_iter()
+            .flatten()
+            .map(|((since, _), _)| *since)
+            .min();
         LaneStats {
             depth: self.groups.len() - self.leases.len(),
             leased: self.leases.len(),
             oldest_ready: oldest.map(|since| now.saturating_duration_since(since)),
             paused: self.paused,
-            resting: self.rest_until.filter(|until| *until > now).map(|until| until - now),
+            resting: self
+                .rest_until
+                .filter(|until| *until > now)
+                .map(|until| until - now),
         }
     }
 }
@@ -464,7 +548,10 @@ impl Queue for MemoryQueue {
         let (rests, mended) = {
             let mut held = self.lock(lane)?;
             let probing = matches!(held.breaker, Breaker::Probing { .. });
-            (held.report(outcome, Instant::now()), probing && outcome == Outcome::Works)
+            (
+                held.report(outcome, Instant::now()),
+                probing && outcome == Outcome::Works,
+            )
         };
         if mended {
             self.wake(lane);
@@ -479,7 +566,9 @@ impl Queue for MemoryQueue {
     }
 
     async fn wait(&self, lane: &LaneId, most: Option<Duration>) {
-        let Ok(shared) = self.shared(lane) else { return };
+        let Ok(shared) = self.shared(lane) else {
+            return;
+        };
         match most {
             Some(most) => drop(tokio::time::timeout(most, shared.changed.notified()).await),
             None => shared.changed.notified().await,

@@ -23,8 +23,6 @@
 
 pub mod gcra;
 pub mod memory;
-#[cfg(test)]
-mod model_test;
 
 use async_trait::async_trait;
 use std::fmt;
@@ -88,17 +86,32 @@ pub struct Due {
 impl Due {
     /// Due at once.
     pub const fn now(group: Group, priority: Priority) -> Self {
-        Self { group, after: Duration::ZERO, priority, retry: false }
+        Self {
+            group,
+            after: Duration::ZERO,
+            priority,
+            retry: false,
+        }
     }
 
     /// Due after a time, for a reason other than a failure.
     pub const fn after(group: Group, after: Duration, priority: Priority) -> Self {
-        Self { group, after, priority, retry: false }
+        Self {
+            group,
+            after,
+            priority,
+            retry: false,
+        }
     }
 
     /// Due for another try.
     pub const fn retry(group: Group, after: Duration, priority: Priority) -> Self {
-        Self { group, after, priority, retry: true }
+        Self {
+            group,
+            after,
+            priority,
+            retry: true,
+        }
     }
 }
 
@@ -195,8 +208,12 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     /// When the queue does not answer; the lease lapses by itself.
-    async fn finish(&self, lane: &LaneId, lease: Lease, next: Option<Due>)
-    -> Result<(), QueueError>;
+    async fn finish(
+        &self,
+        lane: &LaneId,
+        lease: Lease,
+        next: Option<Due>,
+    ) -> Result<(), QueueError>;
 
     /// Takes `parts` tokens for a recipient, or says how long to wait. Takes all or nothing.
     ///

@@ -89,7 +89,15 @@ pub async fn failed<S: Sql>(
             error = $2, next_at = $3, open = $4, dead = $5,
             finished_at = CASE WHEN $5 THEN $1 ELSE NULL END
          WHERE event_id = $6 AND webhook_id = $7",
-        vals![unit.now.0, error, next_at.unwrap_or(unit.now).0, !dead, dead, event, webhook],
+        vals![
+            unit.now.0,
+            error,
+            next_at.unwrap_or(unit.now).0,
+            !dead,
+            dead,
+            event,
+            webhook
+        ],
     )
     .await?;
     Ok(())

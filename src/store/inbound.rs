@@ -7,15 +7,14 @@ use super::people::{
     thread_key,
 };
 use super::progress;
-use super::rows::{
-    ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, json,
-};
+use super::rows::{ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, json};
 use super::sql::Sql;
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
 use switchboard_channels::model::{
-    Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, UserChange, UserId,
+    Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, UserChange,
+    UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -122,9 +121,7 @@ async fn apply_one<S: Sql>(
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;
             };
             let attachments = match &edit.attachments {
-                Some(list) => {
-                    Some(store_attachments(sql, unit, channel, target, list).await?)
-                }
+                Some(list) => Some(store_attachments(sql, unit, channel, target, list).await?),
                 None => None,
             };
             change_text(sql, unit, target, &edit.text, attachments.as_deref()).await?;
@@ -212,7 +209,14 @@ async fn message_came<S: Sql>(
     message: &InboundMessage,
 ) -> Result<Fate, StoreError> {
     let (Some(sender), Some(thread)) = (&event.sender, &event.thread) else {
-        return keep(sql, unit, channel, "message without sender or thread", event).await;
+        return keep(
+            sql,
+            unit,
+            channel,
+            "message without sender or thread",
+            event,
+        )
+        .await;
     };
     // The de-duplication key is forgotten after some days, the platform's id never.
     if find(sql, channel, &message.platform_id).await?.is_some() {
@@ -226,9 +230,15 @@ async fn message_came<S: Sql>(
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
     let user = found.user;
-    let FoundConversation { mut conversation, created } =
-        resolve_conversation(sql, unit, channel, user.id, thread, Origin::Contact).await?;
-    let author = if message.from_us { bot(sql).await? } else { user.clone() };
+    let FoundConversation {
+        mut conversation,
+        created,
+    } = resolve_conversation(sql, unit, channel, user.id, thread, Origin::Contact).await?;
+    let author = if message.from_us {
+        bot(sql).await?
+    } else {
+        user.clone()
+    };
     let reply_to = match &message.reply_to {
         Some(target) => find(sql, channel, target).await?,
         None => None,
@@ -307,7 +317,8 @@ async fn message_came<S: Sql>(
     announce(sql, unit, &conversation, &user, &row, created).await?;
     if found.changed {
         let data = payload::user_updated(user.id, conversation.id, "profile");
-        unit.emit(sql, "user-updated", conversation.id.0, &data).await?;
+        unit.emit(sql, "user-updated", conversation.id.0, &data)
+            .await?;
     }
     Ok(Fate::Applied)
 }
@@ -330,7 +341,7 @@ async fn announce<S: Sql>(
         unit.emit(sql, "message-sent", group, &data).await?;
     }
     if !message.outbound && unit.wanted("new-messages") {
-        let data = payload::new_messages(conversation, message, unit.links, unit.now);
+        let data = payload::new_messages(conversation, user, message, unit.links, unit.now);
         unit.emit(sql, "new-messages", group, &data).await?;
     }
     Ok(())
@@ -347,9 +358,9 @@ pub async fn announce_conversation<S: Sql>(
     if !unit.wanted("new-conversation-created") {
         return Ok(());
     }
-    let data =
-        payload::new_conversation_created(conversation, user, message, unit.links, unit.now);
-    unit.emit(sql, "new-conversation-created", conversation.id.0, &data).await
+    let data = payload::new_conversation_created(conversation, user, message, unit.links, unit.now);
+    unit.emit(sql, "new-conversation-created", conversation.id.0, &data)
+        .await
 }
 
 /// The bot, as an author.
@@ -383,7 +394,11 @@ fn payload_of(message: &InboundMessage) -> String {
     for (name, value) in &message.facts {
         object.insert(name.clone(), json!(value));
     }
-    if object.is_empty() { String::new() } else { serde_json::Value::Object(object).to_string() }
+    if object.is_empty() {
+        String::new()
+    } else {
+        serde_json::Value::Object(object).to_string()
+    }
 }
 
 /// Rows for attachments to be fetched, and how the message shows them.
@@ -439,11 +454,20 @@ async fn store_attachments<S: Sql>(
 
 /// The name that the sender gave, or one from kind and type.
 fn attachment_name(attachment: &Attachment, message: MessageId, idx: usize) -> String {
-    if let Some(name) = attachment.name.as_deref().map(str::trim).filter(|n| !n.is_empty()) {
+    if let Some(name) = attachment
+        .name
+        .as_deref()
+        .map(str::trim)
+        .filter(|n| !n.is_empty())
+    {
         return name.to_owned();
     }
     let extension = crate::media::extension(attachment.mime.as_deref(), attachment.kind);
-    format!("{}-{message}-{}.{extension}", attachment.kind.name(), idx + 1)
+    format!(
+        "{}-{message}-{}.{extension}",
+        attachment.kind.name(),
+        idx + 1
+    )
 }
 
 /// Gives a message another text (and attachments), and says so.
@@ -454,7 +478,11 @@ pub async fn change_text<S: Sql>(
     text: &str,
     attachments: Option<&[StoredAttachment]>,
 ) -> Result<(), StoreError> {
-    sql.exec("UPDATE messages SET text = $1 WHERE id = $2", vals![text, message.0]).await?;
+    sql.exec(
+        "UPDATE messages SET text = $1 WHERE id = $2",
+        vals![text, message.0],
+    )
+    .await?;
     if let Some(attachments) = attachments {
         sql.exec(
             "UPDATE messages SET attachments = $1 WHERE id = $2",
@@ -473,7 +501,8 @@ pub async fn announce_update<S: Sql>(
 ) -> Result<(), StoreError> {
     if let Some(row) = super::reads::message(sql, message).await? {
         let data = payload::message_updated(&row, unit.links, unit.now);
-        unit.emit(sql, "message-updated", row.conversation_id.0, &data).await?;
+        unit.emit(sql, "message-updated", row.conversation_id.0, &data)
+            .await?;
     }
     Ok(())
 }
@@ -493,7 +522,8 @@ pub async fn mark_deleted<S: Sql>(
         .await?;
     if let Some(mut row) = row {
         let group = row.int()?;
-        unit.emit(sql, "message-deleted", group, &json!(message.to_string())).await?;
+        unit.emit(sql, "message-deleted", group, &json!(message.to_string()))
+            .await?;
     }
     Ok(())
 }
@@ -523,9 +553,13 @@ async fn react<S: Sql>(
                 vals![message.0, user.0, emoji],
             )
             .await?;
-        rows.into_iter().map(|mut r| r.text()).collect::<Result<_, _>>()?
+        rows.into_iter()
+            .map(|mut r| r.text())
+            .collect::<Result<_, _>>()?
     };
-    let Some(row) = super::reads::message(sql, message).await? else { return Ok(()) };
+    let Some(row) = super::reads::message(sql, message).await? else {
+        return Ok(());
+    };
     let group = row.conversation_id;
     let mut changes: Vec<(&str, &str)> = removed.iter().map(|e| (e.as_str(), "removed")).collect();
     if added {
@@ -609,13 +643,11 @@ async fn thread_moved<S: Sql>(
             vals![&new, to, &channel.id, &old],
         )
         .await?;
-    let Some(mut row) = row else { return Ok(Fate::Kept) };
+    let Some(mut row) = row else {
+        return Ok(Fate::Kept);
+    };
     let (conversation, user) = (row.int()?, row.int()?);
-    let data = payload::user_updated(
-        UserId(user),
-        ConversationId(conversation),
-        "profile",
-    );
+    let data = payload::user_updated(UserId(user), ConversationId(conversation), "profile");
     unit.emit(sql, "user-updated", conversation, &data).await?;
     Ok(Fate::Applied)
 }

@@ -98,12 +98,19 @@ pub async fn stored<S: Sql>(
         .row(
             "UPDATE media SET state = 'stored', mime = $1, name = $2, size_bytes = $3, error = NULL
              WHERE id = $4 AND state = 'pending' RETURNING message_id, idx",
-            vals![fetched.mime.as_ref(), &fetched.name, fetched.size_bytes, fetched.id],
+            vals![
+                fetched.mime.as_ref(),
+                &fetched.name,
+                fetched.size_bytes,
+                fetched.id
+            ],
         )
         .await?;
     let Some(mut row) = row else { return Ok(()) };
     let (message, idx) = (MessageId(row.int()?), row.int()?);
-    let Some(mut message_row) = reads::message(sql, message).await? else { return Ok(()) };
+    let Some(mut message_row) = reads::message(sql, message).await? else {
+        return Ok(());
+    };
     if !learn(&mut message_row, idx, fetched) {
         return Ok(());
     }
@@ -117,8 +124,12 @@ pub async fn stored<S: Sql>(
 
 /// Writes what became known into the message's attachment. `false`: nothing new.
 fn learn(message: &mut MessageRow, idx: i64, fetched: &Fetched) -> bool {
-    let attachment = usize::try_from(idx).ok().and_then(|i| message.attachments.get_mut(i));
-    let Some(attachment) = attachment else { return false };
+    let attachment = usize::try_from(idx)
+        .ok()
+        .and_then(|i| message.attachments.get_mut(i));
+    let Some(attachment) = attachment else {
+        return false;
+    };
     let size = u64::try_from(fetched.size_bytes).ok();
     let news = attachment.name != fetched.name
         || attachment.mime != fetched.mime
@@ -143,7 +154,11 @@ pub async fn failed<S: Sql>(
         vals![
             error,
             next_at.unwrap_or(unit.now).0,
-            if next_at.is_some() { "pending" } else { "failed" },
+            if next_at.is_some() {
+                "pending"
+            } else {
+                "failed"
+            },
             id
         ],
     )

@@ -40,14 +40,18 @@ pub fn migrate_sqlite(connection: &mut Connection) -> Result<(), StoreError> {
     let found = number(connection, "schema_version")?;
     let compatible_from = number(connection, "compatible_from")?;
     if found > VERSION && compatible_from > VERSION {
-        return Err(StoreError::Schema { found, known: VERSION });
+        return Err(StoreError::Schema {
+            found,
+            known: VERSION,
+        });
     }
     for step in STEPS.iter().filter(|s| s.version > found) {
         let tx = connection.transaction()?;
         tx.execute_batch(step.sql)?;
-        for (key, value) in
-            [("schema_version", step.version), ("compatible_from", step.compatible_from)]
-        {
+        for (key, value) in [
+            ("schema_version", step.version),
+            ("compatible_from", step.compatible_from),
+        ] {
             tx.execute(
                 "INSERT INTO meta (key, value) VALUES ($1, $2)
                  ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -68,9 +72,17 @@ mod tests {
         let mut c = Connection::open_in_memory().unwrap();
         migrate_sqlite(&mut c).unwrap();
         migrate_sqlite(&mut c).unwrap(); // twice changes nothing
-        c.execute("UPDATE meta SET value = '9' WHERE key IN ('schema_version')", []).unwrap();
+        c.execute(
+            "UPDATE meta SET value = '9' WHERE key IN ('schema_version')",
+            [],
+        )
+        .unwrap();
         migrate_sqlite(&mut c).unwrap(); // newer, but compatible with us
-        c.execute("UPDATE meta SET value = '9' WHERE key = 'compatible_from'", []).unwrap();
+        c.execute(
+            "UPDATE meta SET value = '9' WHERE key = 'compatible_from'",
+            [],
+        )
+        .unwrap();
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,

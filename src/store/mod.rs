@@ -98,7 +98,11 @@ impl Store {
         public_url: &str,
     ) -> Result<Self, StoreError> {
         let sqlite = Sqlite::open(path)?;
-        let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let fresh = format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
         let key = sqlite
             .write(move |tx| {
                 at_once(async {
@@ -109,12 +113,18 @@ impl Store {
                         crate::vals![&fresh],
                     )
                     .await?;
-                    tx.one("SELECT value FROM meta WHERE key = 'gateway_key'", &[]).await?.text()
+                    tx.one("SELECT value FROM meta WHERE key = 'gateway_key'", &[])
+                        .await?
+                        .text()
                 })
             })
             .await?;
         let links = Arc::new(Links::new(public_url, &key));
-        Ok(Self { sqlite, receivers: receivers.into(), links })
+        Ok(Self {
+            sqlite,
+            receivers: receivers.into(),
+            links,
+        })
     }
 
     /// Makes links of kept attachments.
@@ -137,8 +147,12 @@ impl Store {
             .sqlite
             .write(move |tx| {
                 let wakes = Wakes::default();
-                let mut context =
-                    Unit { receivers: &receivers, links: &links, now: now(), wakes };
+                let mut context = Unit {
+                    receivers: &receivers,
+                    links: &links,
+                    now: now(),
+                    wakes,
+                };
                 let value = unit(tx, &mut context)?;
                 Ok((value, context.wakes))
             })

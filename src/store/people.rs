@@ -41,13 +41,21 @@ fn keys(channel: &ChannelInfo, sender: &Sender) -> Vec<(String, String)> {
             format!("kind:{}", channel.kind)
         }
     };
-    let mut keys: Vec<(String, String)> =
-        sender.ids.iter().map(|id| (scope.clone(), id.clone())).collect();
+    let mut keys: Vec<(String, String)> = sender
+        .ids
+        .iter()
+        .map(|id| (scope.clone(), id.clone()))
+        .collect();
     if channel.identity == IdentityScope::Phone {
         keys.extend(sender.phone.iter().map(|p| ("phone".to_owned(), p.clone())));
     }
     if channel.identity == IdentityScope::Email {
-        keys.extend(sender.email.iter().map(|e| ("email".to_owned(), e.to_lowercase())));
+        keys.extend(
+            sender
+                .email
+                .iter()
+                .map(|e| ("email".to_owned(), e.to_lowercase())),
+        );
     }
     keys
 }
@@ -84,8 +92,11 @@ pub async fn resolve_user<S: Sql>(
             None => found = Some(user),
             Some(kept) if kept.id == user.id => {}
             Some(kept) => {
-                let (keep, drop) =
-                    if kept.id < user.id { (kept.clone(), user) } else { (user, kept.clone()) };
+                let (keep, drop) = if kept.id < user.id {
+                    (kept.clone(), user)
+                } else {
+                    (user, kept.clone())
+                };
                 join(sql, keep.id, drop.id).await?;
                 changed = true;
                 found = Some(keep);
@@ -116,7 +127,11 @@ async fn insert_user<S: Sql>(
     let profile = &sender.profile;
     // A contact without a name is shown by number or address rather than as nobody.
     let shown = || {
-        let known = sender.phone.as_ref().or(sender.email.as_ref()).or(sender.ids.first());
+        let known = sender
+            .phone
+            .as_ref()
+            .or(sender.email.as_ref())
+            .or(sender.ids.first());
         known.cloned().unwrap_or_else(|| "User".to_owned())
     };
     let first_name = profile.first_name.clone().unwrap_or_else(shown);
@@ -137,7 +152,9 @@ async fn insert_user<S: Sql>(
     // Addresses are unique: one that an existing user carries already stays with that user.
     if let Some(email) = &sender.email {
         let email = email.to_lowercase();
-        let taken = sql.row("SELECT id FROM users WHERE email = $1", vals![&email]).await?;
+        let taken = sql
+            .row("SELECT id FROM users WHERE email = $1", vals![&email])
+            .await?;
         user.email = taken.is_none().then_some(email);
     }
     let mut row = sql
@@ -181,7 +198,11 @@ async fn update_profile<S: Sql>(
             changed = true;
         }
     }
-    if let Some(image) = profile.image_url.as_ref().filter(|i| **i != user.profile_image) {
+    if let Some(image) = profile
+        .image_url
+        .as_ref()
+        .filter(|i| **i != user.profile_image)
+    {
         user.profile_image.clone_from(image);
         changed = true;
     }
@@ -262,8 +283,10 @@ async fn join<S: Sql>(sql: &mut S, keep: UserId, drop: UserId) -> Result<(), Sto
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec("DELETE FROM user_details WHERE user_id = $1", vals![drop.0]).await?;
-    sql.exec("DELETE FROM users WHERE id = $1", vals![drop.0]).await?;
+    sql.exec("DELETE FROM user_details WHERE user_id = $1", vals![drop.0])
+        .await?;
+    sql.exec("DELETE FROM users WHERE id = $1", vals![drop.0])
+        .await?;
     Ok(())
 }
 
@@ -306,7 +329,8 @@ pub async fn find_conversation<S: Sql>(
             vals![channel, key],
         )
         .await?;
-    row.map(|mut row| ConversationRow::read(&mut row)).transpose()
+    row.map(|mut row| ConversationRow::read(&mut row))
+        .transpose()
 }
 
 /// Finds the conversation that an event or a send belongs to, or begins it; opens an archived one
@@ -324,7 +348,10 @@ pub async fn resolve_conversation<S: Sql>(
         if origin == Origin::Contact && conversation.status_code == status_code::ARCHIVE {
             set_status(sql, unit, &mut conversation, status_code::WAITING_AGENT).await?;
         }
-        return Ok(FoundConversation { conversation, created: false });
+        return Ok(FoundConversation {
+            conversation,
+            created: false,
+        });
     }
     let status = match origin {
         Origin::Contact => status_code::WAITING_AGENT,
@@ -369,7 +396,10 @@ pub async fn resolve_conversation<S: Sql>(
         last_update_time: unit.now,
         last_message_id: switchboard_channels::model::MessageId(0),
     };
-    Ok(FoundConversation { conversation, created: true })
+    Ok(FoundConversation {
+        conversation,
+        created: true,
+    })
 }
 
 /// Sets a conversation's status code and says so.
@@ -395,7 +425,8 @@ pub async fn set_status<S: Sql>(
     )
     .await?;
     let data = payload::conversation_status_updated(conversation);
-    unit.emit(sql, "conversation-status-updated", conversation.id.0, &data).await
+    unit.emit(sql, "conversation-status-updated", conversation.id.0, &data)
+        .await
 }
 
 /// The sender and thread that a recipient stands for, when we write first.

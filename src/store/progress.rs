@@ -22,7 +22,10 @@ impl PartKey {
     /// Reads `Part::idempotency_key`.
     pub fn from_reference(reference: &str) -> Option<Self> {
         let (message, idx) = reference.strip_prefix("sb-")?.split_once('-')?;
-        Some(Self { message: MessageId(message.parse().ok()?), idx: idx.parse().ok()? })
+        Some(Self {
+            message: MessageId(message.parse().ok()?),
+            idx: idx.parse().ok()?,
+        })
     }
 }
 
@@ -46,7 +49,11 @@ pub async fn status_came<S: Sql>(
 ) -> Result<Fate, StoreError> {
     let part = match find_part(sql, channel, &status.platform_id).await? {
         Some(part) => Some(part),
-        None => match status.our_reference.as_deref().and_then(PartKey::from_reference) {
+        None => match status
+            .our_reference
+            .as_deref()
+            .and_then(PartKey::from_reference)
+        {
             // Proof that the part arrived, perhaps before its answer was read.
             Some(part) if arrived(sql, unit, channel, part, &status.platform_id).await? => {
                 Some(part)
@@ -62,7 +69,13 @@ pub async fn status_came<S: Sql>(
         sql.exec(
             "INSERT INTO early_statuses (channel_id, platform_id, status, error, received_at)
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (channel_id, platform_id, status) DO NOTHING",
-            vals![channel, &status.platform_id, status.status.name(), error.as_ref(), unit.now.0],
+            vals![
+                channel,
+                &status.platform_id,
+                status.status.name(),
+                error.as_ref(),
+                unit.now.0
+            ],
         )
         .await?;
         return Ok(Fate::Kept);
@@ -85,7 +98,13 @@ async fn find_part<S: Sql>(
             vals![channel, platform_id],
         )
         .await?;
-    row.map(|mut r| Ok(PartKey { message: MessageId(r.int()?), idx: r.int()? })).transpose()
+    row.map(|mut r| {
+        Ok(PartKey {
+            message: MessageId(r.int()?),
+            idx: r.int()?,
+        })
+    })
+    .transpose()
 }
 
 /// Moves a part's delivery forward, never back, and the message with it.
@@ -131,7 +150,9 @@ pub async fn evidence<S: Sql>(
     reference: &str,
     platform_id: &str,
 ) -> Result<bool, StoreError> {
-    let Some(part) = PartKey::from_reference(reference) else { return Ok(false) };
+    let Some(part) = PartKey::from_reference(reference) else {
+        return Ok(false);
+    };
     arrived(sql, unit, channel, part, platform_id).await
 }
 
@@ -152,8 +173,13 @@ async fn arrived<S: Sql>(
         )
         .await?;
     let Some(mut row) = row else { return Ok(false) };
-    let (state, conversation, bulk, dead, code) =
-        (row.text()?, row.int()?, row.bool()?, row.bool()?, row.text()?);
+    let (state, conversation, bulk, dead, code) = (
+        row.text()?,
+        row.int()?,
+        row.bool()?,
+        row.bool()?,
+        row.text()?,
+    );
     sql.exec(
         "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
          VALUES ($1, $2, $3, $4) ON CONFLICT (channel_id, platform_id) DO NOTHING",
@@ -167,7 +193,9 @@ async fn arrived<S: Sql>(
         if given_up {
             reopen_or_finish(sql, unit, part.message, conversation).await?;
         }
-        unit.wakes.sends.push((channel.to_owned(), conversation, bulk));
+        unit.wakes
+            .sends
+            .push((channel.to_owned(), conversation, bulk));
     }
     Ok(true)
 }
@@ -221,7 +249,11 @@ async fn reopen_or_finish<S: Sql>(
         return Ok(());
     }
     // The status did not change to `sent` through `settle`, so it is told here.
-    sql.exec("UPDATE messages SET status = 'sending' WHERE id = $1", vals![message.0]).await?;
+    sql.exec(
+        "UPDATE messages SET status = 'sending' WHERE id = $1",
+        vals![message.0],
+    )
+    .await?;
     settle(sql, unit, message).await
 }
 
@@ -306,7 +338,10 @@ pub async fn announce<S: Sql>(
             vals![message.0],
         )
         .await?;
-    let platform_ids = ids.into_iter().map(|mut r| r.text()).collect::<Result<Vec<_>, _>>()?;
+    let platform_ids = ids
+        .into_iter()
+        .map(|mut r| r.text())
+        .collect::<Result<Vec<_>, _>>()?;
     let conversation = row.int()?;
     let data = payload::message_status_updated(&payload::StatusNews {
         message,
@@ -321,7 +356,8 @@ pub async fn announce<S: Sql>(
         }),
         platform_ids,
     });
-    unit.emit(sql, "message-status-updated", conversation, &data).await
+    unit.emit(sql, "message-status-updated", conversation, &data)
+        .await
 }
 
 /// Applies the statuses that came before this id was recorded.

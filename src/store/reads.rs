@@ -21,7 +21,10 @@ fn all<T>(
 /// A user.
 pub async fn user<S: Sql>(sql: &mut S, id: UserId) -> Result<Option<UserRow>, StoreError> {
     let row = sql
-        .row(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1"), vals![id.0])
+        .row(
+            concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1"),
+            vals![id.0],
+        )
         .await?;
     row.map(|mut r| UserRow::read(&mut r)).transpose()
 }
@@ -133,10 +136,7 @@ pub async fn conversation<S: Sql>(
 }
 
 /// A message with its author.
-pub async fn message<S: Sql>(
-    sql: &mut S,
-    id: MessageId,
-) -> Result<Option<MessageRow>, StoreError> {
+pub async fn message<S: Sql>(sql: &mut S, id: MessageId) -> Result<Option<MessageRow>, StoreError> {
     let row = sql
         .row(
             concat!(
@@ -253,13 +253,19 @@ pub async fn conversations<S: Sql>(
                     AND ($5 = -1 OR c.status_code = $5 OR ($5 = -2 AND c.status_code < 4))
                  ORDER BY c.last_update_time DESC, c.id DESC LIMIT $6 OFFSET $7"
             );
-            sql.rows(sql_text, vals![user.0, exclude, id, time, status, PAGE, offset]).await?
+            sql.rows(
+                sql_text,
+                vals![user.0, exclude, id, time, status, PAGE, offset],
+            )
+            .await?
         }
     };
     let mut listed = Vec::with_capacity(rows.len());
     for mut row in rows {
         let conversation = ConversationRow::read(&mut row)?;
-        let Some(owner) = self::user(sql, conversation.user_id).await? else { continue };
+        let Some(owner) = self::user(sql, conversation.user_id).await? else {
+            continue;
+        };
         let last = message(sql, conversation.last_message_id).await?;
         listed.push((conversation, owner, last));
     }
@@ -290,10 +296,7 @@ pub struct Outcome {
 }
 
 /// How a message stands.
-pub async fn outcome<S: Sql>(
-    sql: &mut S,
-    id: MessageId,
-) -> Result<Option<Outcome>, StoreError> {
+pub async fn outcome<S: Sql>(sql: &mut S, id: MessageId) -> Result<Option<Outcome>, StoreError> {
     let row = sql
         .row(
             "SELECT conversation_id, status, open, scheduled, next_at, failures,
@@ -384,10 +387,7 @@ pub struct History {
 }
 
 /// The history of a message.
-pub async fn history<S: Sql>(
-    sql: &mut S,
-    id: MessageId,
-) -> Result<Option<History>, StoreError> {
+pub async fn history<S: Sql>(sql: &mut S, id: MessageId) -> Result<Option<History>, StoreError> {
     let row = sql
         .row(
             "SELECT COALESCE(m.channel_id, c.channel_id), c.source, m.send_at, m.deadline_at,
@@ -414,10 +414,19 @@ pub async fn history<S: Sql>(
         .await?;
     let parts = all(parts, |r| {
         let idx = r.int()?;
-        let platform_ids =
-            ids.iter().filter(|(i, _)| *i == idx).map(|(_, id)| id.clone()).collect();
+        let platform_ids = ids
+            .iter()
+            .filter(|(i, _)| *i == idx)
+            .map(|(_, id)| id.clone())
+            .collect();
         let (body, state, delivery) = (r.text()?, r.text()?, r.opt_text()?);
-        Ok(PartHistory { idx, body, state, delivery, platform_ids })
+        Ok(PartHistory {
+            idx,
+            body,
+            state,
+            delivery,
+            platform_ids,
+        })
     })?;
     let attempts = sql
         .rows(

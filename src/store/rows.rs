@@ -247,11 +247,19 @@ impl MessageRow {
 
 /// Attachments as they are stored: JSON, or nothing for none.
 pub fn attachments_text(attachments: &[StoredAttachment]) -> Result<String, StoreError> {
-    if attachments.is_empty() { Ok(String::new()) } else { json(&attachments) }
+    if attachments.is_empty() {
+        Ok(String::new())
+    } else {
+        json(&attachments)
+    }
 }
 
 fn attachments_from(text: &str) -> Result<Vec<StoredAttachment>, StoreError> {
-    if text.is_empty() { Ok(Vec::new()) } else { from_json(text) }
+    if text.is_empty() {
+        Ok(Vec::new())
+    } else {
+        from_json(text)
+    }
 }
 
 /// Writes JSON for a TEXT column.

@@ -104,7 +104,9 @@ pub async fn known<S: Sql>(
     let same = row.text()? == function && row.text()? == idempotency.arguments;
     let message = row.int()?;
     Ok(Some(if same {
-        Accepted::Known { message: MessageId(message) }
+        Accepted::Known {
+            message: MessageId(message),
+        }
     } else {
         Accepted::Conflict
     }))
@@ -179,11 +181,25 @@ pub async fn accept<S: Sql>(
     )
     .await?;
     let id = conversation.id;
-    tell(sql, unit, send, message, &conversation, user.filter(|_| created)).await?;
+    tell(
+        sql,
+        unit,
+        send,
+        message,
+        &conversation,
+        user.filter(|_| created),
+    )
+    .await?;
     if !scheduled {
-        unit.wakes.sends.push((send.channel.id.clone(), id.0, send.bulk));
+        unit.wakes
+            .sends
+            .push((send.channel.id.clone(), id.0, send.bulk));
     }
-    Ok(Accepted::New { message, conversation: id, scheduled })
+    Ok(Accepted::New {
+        message,
+        conversation: id,
+        scheduled,
+    })
 }
 
 /// The events of an accepted message: a conversation that began with it, then the message, unless
@@ -216,7 +232,8 @@ pub async fn message_sent<S: Sql>(
     row: &MessageRow,
 ) -> Result<(), StoreError> {
     let data = payload::message_sent(conversation, row, unit.links, unit.now);
-    unit.emit(sql, "message-sent", conversation.id.0, &data).await
+    unit.emit(sql, "message-sent", conversation.id.0, &data)
+        .await
 }
 
 async fn insert_message<S: Sql>(
@@ -301,7 +318,11 @@ pub async fn take_number<S: Sql>(
         )
         .await?
         .int()?;
-    sql.exec("UPDATE messages SET seq = $1 WHERE id = $2", vals![number, message.0]).await?;
+    sql.exec(
+        "UPDATE messages SET seq = $1 WHERE id = $2",
+        vals![number, message.0],
+    )
+    .await?;
     Ok(())
 }
 
@@ -335,7 +356,9 @@ pub async fn release_scheduled<S: Sql>(
     if count == BATCH {
         return Ok((count, Some(unit.now)));
     }
-    let mut next = sql.one("SELECT MIN(send_at) FROM messages WHERE scheduled", vals![]).await?;
+    let mut next = sql
+        .one("SELECT MIN(send_at) FROM messages WHERE scheduled", vals![])
+        .await?;
     Ok((count, next.opt_int()?.map(Millis)))
 }
 

@@ -73,7 +73,9 @@ pub struct Row {
 impl Row {
     /// A row of these cells.
     pub fn new(cells: Vec<Cell>) -> Self {
-        Self { cells: cells.into_iter() }
+        Self {
+            cells: cells.into_iter(),
+        }
     }
 
     fn wrong(wanted: &'static str, found: Option<Cell>) -> StoreError {
@@ -142,27 +144,27 @@ impl Row {
 }
 
 /// Runs statements inside one transaction.
-pub trait Sql: Send {
+pub trait Sql {
     /// Runs a statement and says how many rows it changed.
     fn exec(
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    ) -> impl Future<Output = Result<u64, StoreError>>;
 
     /// Runs a query and reads all of its rows. Every query is bounded by its text.
     fn rows(
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>>;
 
     /// Runs a query of which at most the first row matters.
     fn row(
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Option<Row>, StoreError>> {
         let rows = self.rows(sql, vals);
         async move { Ok(rows.await?.into_iter().next()) }
     }
@@ -172,8 +174,11 @@ pub trait Sql: Send {
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<Row, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Row, StoreError>> {
         let row = self.row(sql, vals);
-        async move { row.await?.ok_or_else(|| StoreError::Corrupt("a row is missing".to_owned())) }
+        async move {
+            row.await?
+                .ok_or_else(|| StoreError::Corrupt("a row is missing".to_owned()))
+        }
     }
 }

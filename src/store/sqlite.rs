@@ -7,11 +7,10 @@
 
 use super::StoreError;
 use super::sql::{Cell, Row, Sql, Val};
-use fs4::fs_std::FileExt;
 use futures_util::FutureExt;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -58,8 +57,9 @@ impl Sqlite {
         let lock = take_lock(path)?;
         let mut writer = connect(path, false)?;
         super::migrate::migrate_sqlite(&mut writer)?;
-        let readers =
-            (0..READERS).map(|_| connect(path, true)).collect::<Result<Vec<_>, StoreError>>()?;
+        let readers = (0..READERS)
+            .map(|_| connect(path, true))
+            .collect::<Result<Vec<_>, StoreError>>()?;
         let (units, queue) = mpsc::channel(WAITING_MAX);
         thread::Builder::new()
             .name("store-writer".to_owned())
@@ -115,13 +115,22 @@ impl Sqlite {
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let stopped = |what: &str| StoreError::Unavailable(format!("reading: {what}"));
-        let _permit = self.reading.acquire().await.map_err(|e| stopped(&e.to_string()))?;
+        let _permit = self
+            .reading
+            .acquire()
+            .await
+            .map_err(|e| stopped(&e.to_string()))?;
         let readers = Arc::clone(&self.readers);
         let done = tokio::task::spawn_blocking(move || {
             let taken = readers.lock().map_err(|e| stopped(&e.to_string()))?.pop();
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
-            let result = unit(&mut Tx { connection: &connection });
-            readers.lock().map_err(|e| stopped(&e.to_string()))?.push(connection);
+            let result = unit(&mut Tx {
+                connection: &connection,
+            });
+            readers
+                .lock()
+                .map_err(|e| stopped(&e.to_string()))?
+                .push(connection);
             result
         });
         done.await.map_err(|e| stopped(&e.to_string()))?
@@ -138,10 +147,10 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&name)
         .map_err(|e| StoreError::Open(format!("{}: {e}", PathBuf::from(&name).display())))?;
-    match FileExt::try_lock_exclusive(&file) {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(StoreError::Locked(path.to_owned())),
-        Err(e) => Err(StoreError::Open(e.to_string())),
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
+        Err(TryLockError::Error(e)) => Err(StoreError::Open(e.to_string())),
     }
 }
 
@@ -198,7 +207,11 @@ fn write_loop(connection: &mut Connection, mut queue: mpsc::Receiver<Unit>) {
 
 /// Runs one unit inside its savepoint.
 fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
-    let run = |sql: &'static str| connection.prepare_cached(sql).and_then(|mut s| s.execute([]));
+    let run = |sql: &'static str| {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute([]))
+    };
     if let Err(error) = run("SAVEPOINT unit") {
         let error = StoreError::from(error);
         return (false, failing(unit, error));
@@ -296,7 +309,7 @@ impl Sql for Tx<'_> {
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<u64, StoreError>> + Send {
+    ) -> impl Future<Output = Result<u64, StoreError>> {
         std::future::ready(self.exec_now(sql, vals))
     }
 
@@ -304,7 +317,7 @@ impl Sql for Tx<'_> {
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> {
         std::future::ready(self.rows_now(sql, vals))
     }
 }
@@ -314,6 +327,9 @@ impl Sql for Tx<'_> {
 /// # Errors
 /// The unit's own; [`StoreError::Corrupt`] when it waited for something else after all.
 pub fn at_once<T>(unit: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    unit.now_or_never()
-        .unwrap_or_else(|| Err(StoreError::Corrupt("a unit waited inside a commit".to_owned())))
+    unit.now_or_never().unwrap_or_else(|| {
+        Err(StoreError::Corrupt(
+            "a unit waited inside a commit".to_owned(),
+        ))
+    })
 }

@@ -105,7 +105,9 @@ pub async fn due_effects<S: Sql>(
             vals![unit.now.0],
         )
         .await?;
-    rows.into_iter().map(|mut r| Ok((r.text()?, r.int()?))).collect()
+    rows.into_iter()
+        .map(|mut r| Ok((r.text()?, r.int()?)))
+        .collect()
 }
 
 /// An effect, unless its time is over.
@@ -125,15 +127,19 @@ pub async fn effect<S: Sql>(
 
 /// Forgets an effect.
 pub async fn effect_done<S: Sql>(sql: &mut S, id: i64) -> Result<(), StoreError> {
-    sql.exec("DELETE FROM effects WHERE id = $1", vals![id]).await?;
+    sql.exec("DELETE FROM effects WHERE id = $1", vals![id])
+        .await?;
     Ok(())
 }
 
 /// At the start of the only process: no attempt can be anybody's, so none is waited for.
 pub async fn forget_heartbeats<S: Sql>(sql: &mut S) -> Result<u64, StoreError> {
-    sql.exec("UPDATE parts SET heartbeat_at = 0 WHERE state = 'begun' AND message_id IN
-        (SELECT id FROM messages WHERE open)", vals![])
-        .await
+    sql.exec(
+        "UPDATE parts SET heartbeat_at = 0 WHERE state = 'begun' AND message_id IN
+        (SELECT id FROM messages WHERE open)",
+        vals![],
+    )
+    .await
 }
 
 /// Gives up what is too old and not being sent right now, in paused lanes too. Returns how many.
@@ -170,7 +176,10 @@ pub struct Paused {
 /// The lanes that are paused.
 pub async fn paused<S: Sql>(sql: &mut S) -> Result<Vec<Paused>, StoreError> {
     let rows = sql
-        .rows("SELECT lane, reason, message, since FROM paused_lanes ORDER BY lane", vals![])
+        .rows(
+            "SELECT lane, reason, message, since FROM paused_lanes ORDER BY lane",
+            vals![],
+        )
         .await?;
     rows.into_iter()
         .map(|mut r| {
@@ -212,9 +221,12 @@ pub async fn resume<S: Sql>(
     unit: &mut Unit<'_>,
     lane: &str,
 ) -> Result<bool, StoreError> {
-    let gone = sql.exec("DELETE FROM paused_lanes WHERE lane = $1", vals![lane]).await?;
+    let gone = sql
+        .exec("DELETE FROM paused_lanes WHERE lane = $1", vals![lane])
+        .await?;
     if gone > 0 && !lane.contains(':') {
-        unit.emit(sql, "channel-resumed", 0, &json!({"channel": lane})).await?;
+        unit.emit(sql, "channel-resumed", 0, &json!({"channel": lane}))
+            .await?;
     }
     Ok(gone > 0)
 }
@@ -309,7 +321,9 @@ pub async fn dead_counts<S: Sql>(sql: &mut S) -> Result<Vec<(String, i64)>, Stor
             vals![],
         )
         .await?;
-    rows.into_iter().map(|mut r| Ok((r.text()?, r.int()?))).collect()
+    rows.into_iter()
+        .map(|mut r| Ok((r.text()?, r.int()?)))
+        .collect()
 }
 
 /// Reads `event:12:backend`.
@@ -339,7 +353,9 @@ pub async fn retry<S: Sql>(
         unit.wakes.events.push((webhook.to_owned(), row.int()?));
         return Ok(true);
     }
-    let Ok(message) = id.parse::<i64>() else { return Ok(false) };
+    let Ok(message) = id.parse::<i64>() else {
+        return Ok(false);
+    };
     let row = sql
         .row(
             "SELECT conversation_id, channel_id, bulk, dead, open FROM messages
@@ -400,22 +416,34 @@ pub async fn drop_letter<S: Sql>(
             .await?;
         return Ok(gone > 0);
     }
-    let Ok(message) = id.parse::<i64>() else { return Ok(false) };
+    let Ok(message) = id.parse::<i64>() else {
+        return Ok(false);
+    };
     let struck = sql
-        .exec("UPDATE messages SET dead = FALSE WHERE id = $1 AND dead", vals![message])
+        .exec(
+            "UPDATE messages SET dead = FALSE WHERE id = $1 AND dead",
+            vals![message],
+        )
         .await?;
     if struck > 0 {
         return Ok(true);
     }
     let waiting = sql
-        .row("SELECT 1 FROM messages WHERE id = $1 AND (open OR scheduled)", vals![message])
+        .row(
+            "SELECT 1 FROM messages WHERE id = $1 AND (open OR scheduled)",
+            vals![message],
+        )
         .await?;
     if waiting.is_none() {
         return Ok(false);
     }
     let dropped = Failure::dead("dropped", "dropped by an operator");
     fail(sql, unit, MessageId(message), &dropped).await?;
-    sql.exec("UPDATE messages SET dead = FALSE WHERE id = $1", vals![message]).await?;
+    sql.exec(
+        "UPDATE messages SET dead = FALSE WHERE id = $1",
+        vals![message],
+    )
+    .await?;
     Ok(true)
 }
 
@@ -464,7 +492,9 @@ pub async fn prune<S: Sql>(
             vals![now - EARLY_STATUSES_MS],
         )
         .await?;
-    gone += sql.exec("DELETE FROM effects WHERE expires_at < $1", vals![now]).await?;
+    gone += sql
+        .exec("DELETE FROM effects WHERE expires_at < $1", vals![now])
+        .await?;
     gone += sql
         .exec(
             "DELETE FROM deliveries WHERE event_id IN (SELECT e.id FROM events e

@@ -44,7 +44,10 @@ async fn email_taken<S: Sql>(
 ) -> Result<bool, StoreError> {
     let Some(email) = email else { return Ok(false) };
     let row = sql
-        .row("SELECT 1 FROM users WHERE email = $1 AND id <> $2", vals![email, except])
+        .row(
+            "SELECT 1 FROM users WHERE email = $1 AND id <> $2",
+            vals![email, except],
+        )
         .await?;
     Ok(row.is_some())
 }
@@ -80,8 +83,11 @@ pub async fn add<S: Sql>(
     let id = row.int()?;
     if fields.first_name.is_none() && fields.last_name.is_none() {
         // The seeds call a nameless user "User #NUMBER".
-        sql.exec("UPDATE users SET last_name = $1 WHERE id = $2", vals![&format!("#{id}"), id])
-            .await?;
+        sql.exec(
+            "UPDATE users SET last_name = $1 WHERE id = $2",
+            vals![&format!("#{id}"), id],
+        )
+        .await?;
     }
     identify(sql, id, fields).await?;
     Ok(UserChange::Done(UserId(id)))
@@ -117,7 +123,9 @@ pub async fn update<S: Sql>(
     id: UserId,
     fields: &UserFields,
 ) -> Result<UserChange, StoreError> {
-    let Some(user) = super::reads::user(sql, id).await? else { return Ok(UserChange::NotFound) };
+    let Some(user) = super::reads::user(sql, id).await? else {
+        return Ok(UserChange::NotFound);
+    };
     let email = fields.email.clone().unwrap_or(user.email);
     if email_taken(sql, email.as_ref(), id.0).await? {
         return Ok(UserChange::DuplicateEmail);
@@ -160,7 +168,10 @@ pub async fn delete<S: Sql>(
             vals![id.0],
         )
         .await?;
-    let keys = keys.into_iter().map(|mut r| r.text()).collect::<Result<Vec<_>, _>>()?;
+    let keys = keys
+        .into_iter()
+        .map(|mut r| r.text())
+        .collect::<Result<Vec<_>, _>>()?;
     for statement in [
         "DELETE FROM events WHERE id IN (SELECT event_id FROM deliveries WHERE group_id IN
             (SELECT id FROM conversations WHERE user_id = $1))",
@@ -180,6 +191,7 @@ pub async fn delete<S: Sql>(
     ] {
         sql.exec(statement, vals![id.0]).await?;
     }
-    unit.emit(sql, "user-deleted", 0, &json!(id.to_string())).await?;
+    unit.emit(sql, "user-deleted", 0, &json!(id.to_string()))
+        .await?;
     Ok(Some(keys))
 }

@@ -40,7 +40,10 @@ pub struct Job {
 impl Job {
     /// The part's key.
     pub fn key(&self) -> PartKey {
-        PartKey { message: self.part.message, idx: i64::from(self.part.index) }
+        PartKey {
+            message: self.part.message,
+            idx: i64::from(self.part.index),
+        }
     }
 }
 
@@ -97,7 +100,10 @@ pub async fn begin<S: Sql>(
         .await?;
     if won == 0 {
         let row = sql
-            .row("SELECT fence FROM conversations WHERE id = $1", vals![conversation.0])
+            .row(
+                "SELECT fence FROM conversations WHERE id = $1",
+                vals![conversation.0],
+            )
             .await?;
         return match row {
             None => Ok(Begun::Nothing),
@@ -112,7 +118,9 @@ pub async fn begin<S: Sql>(
                 vals![conversation.0],
             )
             .await?;
-        let Some(mut head) = head else { return Ok(Begun::Nothing) };
+        let Some(mut head) = head else {
+            return Ok(Begun::Nothing);
+        };
         let (message, status) = (MessageId(head.int()?), head.text()?);
         let (deadline_at, failures) = (Millis(head.int()?), head.int()?);
         let (first_failed_at, accepted_at) = (head.opt_int()?.map(Millis), head.int()?);
@@ -148,7 +156,9 @@ pub async fn begin<S: Sql>(
             if state == "begun" && fence != begin.fence {
                 let until = heartbeat.saturating_add(begin.dead_after_ms);
                 if until > unit.now.0 {
-                    return Ok(Begun::Busy { until: Millis(until) });
+                    return Ok(Begun::Busy {
+                        until: Millis(until),
+                    });
                 }
             }
             if has_evidence(sql, key).await? {
@@ -157,11 +167,20 @@ pub async fn begin<S: Sql>(
             }
             if state == "begun" {
                 // Its worker is gone between the request and the record.
-                let words = ("interrupted", "the gateway stopped while the answer was awaited");
+                let words = (
+                    "interrupted",
+                    "the gateway stopped while the answer was awaited",
+                );
                 doubt(sql, unit, key, words).await?;
-                return Ok(Begun::InDoubt { job: Box::new(job), since: unit.now });
+                return Ok(Begun::InDoubt {
+                    job: Box::new(job),
+                    since: unit.now,
+                });
             }
-            return Ok(Begun::InDoubt { job: Box::new(job), since: Millis(heartbeat) });
+            return Ok(Begun::InDoubt {
+                job: Box::new(job),
+                since: Millis(heartbeat),
+            });
         }
         if deadline_at <= unit.now {
             let dead = Failure::dead("too-old", "its time was over before it could be sent");
@@ -170,8 +189,11 @@ pub async fn begin<S: Sql>(
         }
         open_attempt(sql, unit, key, begin.fence).await?;
         if status == "queued" {
-            sql.exec("UPDATE messages SET status = 'sending' WHERE id = $1", vals![message.0])
-                .await?;
+            sql.exec(
+                "UPDATE messages SET status = 'sending' WHERE id = $1",
+                vals![message.0],
+            )
+            .await?;
         }
         job.attempt = attempts + 1;
         job.begun_at = unit.now;
@@ -385,9 +407,19 @@ pub async fn put_off<S: Sql>(
     put_off: &PutOff,
 ) -> Result<(), StoreError> {
     let key = put_off.key;
-    let words = put_off.error.words.as_ref().map(|w| (w.code.as_str(), w.message.as_str()));
+    let words = put_off
+        .error
+        .words
+        .as_ref()
+        .map(|w| (w.code.as_str(), w.message.as_str()));
     if put_off.unsure {
-        doubt(sql, unit, key, words.unwrap_or(("no-answer", "no answer was read"))).await?;
+        doubt(
+            sql,
+            unit,
+            key,
+            words.unwrap_or(("no-answer", "no answer was read")),
+        )
+        .await?;
     } else {
         record(sql, unit, key, put_off.error.class.name(), words).await?;
         sql.exec(
@@ -527,7 +559,13 @@ pub async fn fail<S: Sql>(
             "UPDATE messages SET open = FALSE, scheduled = FALSE, status = 'failed', dead = TRUE,
                 finished_at = $1, error_class = $2, error_code = $3, error_message = $4
              WHERE id = $5 AND (open OR scheduled)",
-            vals![unit.now.0, &failure.class, &failure.code, &failure.message, message.0],
+            vals![
+                unit.now.0,
+                &failure.class,
+                &failure.code,
+                &failure.message,
+                message.0
+            ],
         )
         .await?;
     if changed == 0 {
@@ -545,7 +583,8 @@ pub async fn fail<S: Sql>(
         if let Some(mut row) = row {
             let (conversation, user) = (ConversationId(row.int()?), UserId(row.int()?));
             let data = payload::user_updated(user, conversation, "unsubscribed");
-            unit.emit(sql, "user-updated", conversation.0, &data).await?;
+            unit.emit(sql, "user-updated", conversation.0, &data)
+                .await?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Functions about conversations and messages that send nothing.
 
 use super::args::Args;
-use super::args::special::Since as ArgSince;
+use super::args::Since as ArgSince;
 use super::dispatch::{Api, missing};
 use super::error::{ApiError, Code, Success};
 use super::people::page;
@@ -39,7 +39,9 @@ pub async fn message_detail(api: &Api, id: MessageId) -> Result<Success, ApiErro
         return Err(missing(Code::MessageNotFound, "message", id));
     };
     let message = MessageRow::of(&message, api.gateway.store.links(), now());
-    Ok(Success::new(answers::message_detail(&convert::detail(message, &history))))
+    Ok(Success::new(answers::message_detail(&convert::detail(
+        message, &history,
+    ))))
 }
 
 /// `get-conversation`
@@ -73,14 +75,21 @@ async fn conversation(
             })
         })
         .await?;
-    let Some((conversation, user, messages)) = found else { return Ok(None) };
+    let Some((conversation, user, messages)) = found else {
+        return Ok(None);
+    };
     if of.is_some_and(|of| of != user.id) {
         return Ok(None);
     }
     let (links, now) = (api.gateway.store.links(), now());
-    let messages: Vec<MessageRow> =
-        messages.iter().map(|m| MessageRow::of(m, links, now)).collect();
-    Ok(Some(answers::conversation(&ConversationRow::of(&conversation, &user), &messages)))
+    let messages: Vec<MessageRow> = messages
+        .iter()
+        .map(|m| MessageRow::of(m, links, now))
+        .collect();
+    Ok(Some(answers::conversation(
+        &ConversationRow::of(&conversation, &user),
+        &messages,
+    )))
 }
 
 async fn listed(
@@ -88,8 +97,11 @@ async fn listed(
     filter: Filter,
     shape: impl Fn(&ConversationRow, Option<&MessageRow>) -> Value,
 ) -> Result<Success, ApiError> {
-    let rows: Vec<Listed> =
-        api.gateway.store.read(move |tx| at_once(reads::conversations(tx, &filter))).await?;
+    let rows: Vec<Listed> = api
+        .gateway
+        .store
+        .read(move |tx| at_once(reads::conversations(tx, &filter)))
+        .await?;
     let (links, now) = (api.gateway.store.links(), now());
     let items = rows.iter().map(|(conversation, user, last)| {
         let last = last.as_ref().map(|m| MessageRow::of(m, links, now));
@@ -116,7 +128,11 @@ pub async fn get_conversations(api: &Api, args: &Args) -> Result<Success, ApiErr
 /// `get-new-conversations`
 pub async fn get_new_conversations(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let since = Some(since(args.since("datetime")?));
-    let filter = Filter { since, status_code: Some(-1), ..Filter::default() };
+    let filter = Filter {
+        since,
+        status_code: Some(-1),
+        ..Filter::default()
+    };
     listed(api, filter, answers::conversation_item).await
 }
 
@@ -140,17 +156,21 @@ pub async fn get_new_messages(api: &Api, args: &Args) -> Result<Success, ApiErro
         .store
         .read(move |tx| {
             at_once(async {
-                Ok((reads::conversation(tx, id).await?, reads::messages(tx, id, since).await?))
+                Ok((
+                    reads::conversation(tx, id).await?,
+                    reads::messages(tx, id, since).await?,
+                ))
             })
         })
         .await?;
-    let of_somebody_else =
-        conversation.is_none_or(|c| user.is_some_and(|user| user != c.user_id));
+    let of_somebody_else = conversation.is_none_or(|c| user.is_some_and(|user| user != c.user_id));
     if of_somebody_else {
         return Ok(Success::new(json!([])));
     }
     let (links, now) = (api.gateway.store.links(), now());
-    let messages = messages.iter().map(|m| answers::message(&MessageRow::of(m, links, now)));
+    let messages = messages
+        .iter()
+        .map(|m| answers::message(&MessageRow::of(m, links, now)));
     Ok(Success::new(messages.collect()))
 }
 
@@ -179,10 +199,11 @@ pub async fn new_conversation(api: &Api, args: &Args) -> Result<Success, ApiErro
         .store
         .write(move |tx, unit| {
             at_once(async {
-                let Some(user) = reads::user(tx, id).await? else { return Ok(None) };
+                let Some(user) = reads::user(tx, id).await? else {
+                    return Ok(None);
+                };
                 let code = code.unwrap_or(status_code::LIVE);
-                let made =
-                    sends::new_conversation(tx, unit, &user, &source, &title, code, &fields);
+                let made = sends::new_conversation(tx, unit, &user, &source, &title, code, &fields);
                 made.await.map(Some)
             })
         })
@@ -196,12 +217,14 @@ pub async fn new_conversation(api: &Api, args: &Args) -> Result<Success, ApiErro
 /// `update-conversation-status`
 pub async fn update_status(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let id = ConversationId(args.id("conversation_id")?);
-    let code = args.opt_conversation_status("status_code")?.ok_or_else(|| {
-        ApiError::new(
-            Code::InvalidStatusCode,
-            "`status_code`: expected 0, 1, 2, 3 or 4",
-        )
-    })?;
+    let code = args
+        .opt_conversation_status("status_code")?
+        .ok_or_else(|| {
+            ApiError::new(
+                Code::InvalidStatusCode,
+                "`status_code`: expected 0, 1, 2, 3 or 4",
+            )
+        })?;
     let (found, wakes) = api
         .gateway
         .store

@@ -78,8 +78,11 @@ impl Api {
         function.require(&args)?;
         let name = function.name;
         match name {
-            "whatsapp-send-message" | "whatsapp-send-template" | "telegram-send-message"
-            | "send-sms" | "messaging-platforms-send-message" => {
+            "whatsapp-send-message"
+            | "whatsapp-send-template"
+            | "telegram-send-message"
+            | "send-sms"
+            | "messaging-platforms-send-message" => {
                 sends::send(self, name, &args, call.idempotency_key).await
             }
             "send-message" => sends::send_message(self, &args, call.idempotency_key).await,

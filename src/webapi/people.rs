@@ -1,7 +1,7 @@
 //! Functions about users.
 
 use super::args::Args;
-use super::args::special::Change;
+use super::args::Change;
 use super::dispatch::{Api, missing};
 use super::error::{ApiError, Code, Success};
 use super::shapes::{DetailRow, UserRow, answers};
@@ -33,7 +33,11 @@ async fn details(api: &Api, id: UserId) -> Result<Vec<DetailRow>, ApiError> {
     let mut rows: Vec<DetailRow> = details.into_iter().map(DetailRow::of).collect();
     let mut add = |slug: &str, name: &str, value: String| {
         if !rows.iter().any(|row| row.slug == slug) {
-            rows.push(DetailRow { slug: slug.to_owned(), name: name.to_owned(), value });
+            rows.push(DetailRow {
+                slug: slug.to_owned(),
+                name: name.to_owned(),
+                value,
+            });
         }
     };
     let user = user.as_ref();
@@ -45,7 +49,9 @@ async fn details(api: &Api, id: UserId) -> Result<Vec<DetailRow>, ApiError> {
     }
     // What the platforms call this person: `telegram-id`, `whatsapp-id`…
     for (scope, id) in identities {
-        let owner = scope.strip_prefix("kind:").or_else(|| scope.strip_prefix("channel:"));
+        let owner = scope
+            .strip_prefix("kind:")
+            .or_else(|| scope.strip_prefix("channel:"));
         if let Some(owner) = owner {
             add(&format!("{owner}-id"), &format!("{owner} id"), id);
         }
@@ -57,11 +63,23 @@ async fn details(api: &Api, id: UserId) -> Result<Vec<DetailRow>, ApiError> {
 pub async fn get_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let id = UserId(args.id("user_id")?);
     let extra = args.bool("extra", false)?;
-    let Some(user) = api.gateway.store.read(move |tx| at_once(reads::user(tx, id))).await? else {
+    let Some(user) = api
+        .gateway
+        .store
+        .read(move |tx| at_once(reads::user(tx, id)))
+        .await?
+    else {
         return Ok(Success::new(json!(false)));
     };
-    let details = if extra { Some(details(api, id).await?) } else { None };
-    Ok(Success::new(answers::user_with_details(&UserRow::of(&user), details.as_deref())))
+    let details = if extra {
+        Some(details(api, id).await?)
+    } else {
+        None
+    };
+    Ok(Success::new(answers::user_with_details(
+        &UserRow::of(&user),
+        details.as_deref(),
+    )))
 }
 
 /// `get-user-extra`
@@ -80,16 +98,28 @@ pub async fn get_user_extra(api: &Api, args: &Args) -> Result<Success, ApiError>
 /// `search-users`
 pub async fn search_users(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let text = args.text("search")?;
-    let users =
-        api.gateway.store.read(move |tx| at_once(reads::search_users(tx, &text))).await?;
-    Ok(Success::new(users.iter().map(|u| answers::user(&UserRow::of(u))).collect()))
+    let users = api
+        .gateway
+        .store
+        .read(move |tx| at_once(reads::search_users(tx, &text)))
+        .await?;
+    Ok(Success::new(
+        users
+            .iter()
+            .map(|u| answers::user(&UserRow::of(u)))
+            .collect(),
+    ))
 }
 
 /// `get-users`
 pub async fn get_users(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let page = page(args)?;
     let types = args.strings("user_types")?;
-    let types = if types.is_empty() { String::new() } else { format!(",{},", types.join(",")) };
+    let types = if types.is_empty() {
+        String::new()
+    } else {
+        format!(",{},", types.join(","))
+    };
     let search = args.opt_text("search")?.filter(|s| !s.trim().is_empty());
     let ids = args.ids("user_ids")?;
     let users = api
@@ -116,7 +146,9 @@ pub async fn get_users(api: &Api, args: &Args) -> Result<Success, ApiError> {
 /// The page that is wanted, of a hundred each, counted from 0. The seeds disagree whether the first
 /// page is called 0 or 1, so both are the first: a caller of either never misses one.
 pub fn page(args: &Args) -> Result<i64, ApiError> {
-    let page = args.opt_u64("pagination", 0..=super::names::MAX_PAGE)?.unwrap_or(0);
+    let page = args
+        .opt_u64("pagination", 0..=super::names::MAX_PAGE)?
+        .unwrap_or(0);
     Ok(i64::try_from(page).unwrap_or(0).saturating_sub(1).max(0))
 }
 
@@ -127,7 +159,10 @@ fn fields(args: &Args, extra: &str) -> Result<UserFields, ApiError> {
         Change::Set(email) => Some(Some(check_email(&email)?)),
     };
     let details = args.details(extra)?;
-    let phone = details.iter().find(|d| d.slug == "phone").map(|d| d.value.clone());
+    let phone = details
+        .iter()
+        .find(|d| d.slug == "phone")
+        .map(|d| d.value.clone());
     Ok(UserFields {
         first_name: args.opt_text("first_name")?,
         last_name: args.opt_text("last_name")?,
@@ -135,7 +170,10 @@ fn fields(args: &Args, extra: &str) -> Result<UserFields, ApiError> {
         phone: phone.filter(|p| is_e164(p)),
         profile_image: args.opt_str("profile_image")?,
         user_type: args.opt_user_type("user_type")?,
-        details: details.into_iter().map(|d| (d.slug, d.name, d.value)).collect(),
+        details: details
+            .into_iter()
+            .map(|d| (d.slug, d.name, d.value))
+            .collect(),
     })
 }
 
@@ -155,15 +193,20 @@ fn check_email(email: &str) -> Result<String, ApiError> {
         && email.rsplit_once('@').is_some_and(|(local, domain)| {
             !local.is_empty() && domain.contains('.') && !domain.starts_with('.')
         });
-    if sane { Ok(email) } else { Err(ApiError::invalid("`email`: expected an e-mail address")) }
+    if sane {
+        Ok(email)
+    } else {
+        Err(ApiError::invalid("`email`: expected an e-mail address"))
+    }
 }
 
 fn changed(change: UserChange, id: &str) -> Result<UserId, ApiError> {
     match change {
         UserChange::Done(id) => Ok(id),
-        UserChange::DuplicateEmail => {
-            Err(ApiError::new(Code::DuplicateEmail, "another user has this e-mail address"))
-        }
+        UserChange::DuplicateEmail => Err(ApiError::new(
+            Code::DuplicateEmail,
+            "another user has this e-mail address",
+        )),
         UserChange::NotFound => Err(missing(Code::UserNotFound, "user", id)),
     }
 }
@@ -171,7 +214,10 @@ fn changed(change: UserChange, id: &str) -> Result<UserId, ApiError> {
 /// `add-user`
 pub async fn add_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let fields = fields(args, "extra")?;
-    let write = api.gateway.store.write(move |tx, unit| at_once(users::add(tx, unit, &fields)));
+    let write = api
+        .gateway
+        .store
+        .write(move |tx, unit| at_once(users::add(tx, unit, &fields)));
     let id = changed(write.await?.0, "")?;
     Ok(Success::new(answers::user_id(id)))
 }
@@ -180,7 +226,10 @@ pub async fn add_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
 pub async fn update_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let id = UserId(args.id("user_id")?);
     let fields = fields(args, "settings_extra")?;
-    let write = api.gateway.store.write(move |tx, _| at_once(users::update(tx, id, &fields)));
+    let write = api
+        .gateway
+        .store
+        .write(move |tx, _| at_once(users::update(tx, id, &fields)));
     changed(write.await?.0, &id.to_string())?;
     Ok(Success::new(json!(true)))
 }
@@ -188,8 +237,11 @@ pub async fn update_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
 /// `delete-user`
 pub async fn delete_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let id = UserId(args.id("user_id")?);
-    let (keys, wakes) =
-        api.gateway.store.write(move |tx, unit| at_once(users::delete(tx, unit, id))).await?;
+    let (keys, wakes) = api
+        .gateway
+        .store
+        .write(move |tx, unit| at_once(users::delete(tx, unit, id)))
+        .await?;
     let keys = keys.ok_or_else(|| missing(Code::UserNotFound, "user", id))?;
     api.gateway.wake(wakes).await;
     for key in keys {

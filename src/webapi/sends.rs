@@ -1,7 +1,7 @@
 //! The functions that send: find channel and recipient, plan, accept, wait for the outcome.
 
 use super::args::Args;
-use super::args::special::Links;
+use super::args::Links;
 use super::dispatch::{Api, internal, missing};
 use super::error::{ApiError, Code, Success};
 use super::shapes::{MessageStatus, answers};
@@ -9,15 +9,15 @@ use super::target::{self, To};
 use crate::gateway::LiveChannel;
 use crate::store::reads::{self, Outcome};
 use crate::store::rows::{BOT, StoredAttachment};
-use crate::store::sends::{Accepted, AcceptSend, Idempotency, StoreMessage, Target};
+use crate::store::sends::{AcceptSend, Accepted, Idempotency, StoreMessage, Target};
 use crate::store::sqlite::at_once;
 use crate::store::{now, sends};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard_channels::model::{
-    Choice, ContactCard, ConversationId, Location, MessageId, Millis, Outgoing,
-    OutgoingAttachment, Template, UserId,
+    Choice, ContactCard, ConversationId, Location, MessageId, Millis, Outgoing, OutgoingAttachment,
+    Template, UserId,
 };
 use switchboard_channels::{Class, LimitScope, SetupScope, Words};
 use tokio::time::Instant;
@@ -65,7 +65,10 @@ impl Options {
             None => header_key.map(str::to_owned),
         };
         let key = key.map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
-        if key.as_ref().is_some_and(|k| k.chars().count() > KEY_MAX_CHARS) {
+        if key
+            .as_ref()
+            .is_some_and(|k| k.chars().count() > KEY_MAX_CHARS)
+        {
             let text = format!("`idempotency_key`: expected at most {KEY_MAX_CHARS} characters");
             return Err(ApiError::invalid(text));
         }
@@ -84,8 +87,10 @@ impl Options {
         };
         Ok(Self {
             reply_to: args.opt_id("reply_to")?.map(MessageId),
-            send_at: args.opt_time("send_at", super::args::read::DateOnly::Refused)?,
-            expires_in_ms: expires.and_then(|s| i64::try_from(s).ok()).map(|s| s * 1000),
+            send_at: args.opt_time("send_at", super::args::DateOnly::Refused)?,
+            expires_in_ms: expires
+                .and_then(|s| i64::try_from(s).ok())
+                .map(|s| s * 1000),
             bulk,
             wait: wait.map_or(api.gateway.limits.default_wait, Duration::from_secs),
             key,
@@ -94,7 +99,10 @@ impl Options {
     }
 
     fn idempotency(&self, function: &str, args: &Args) -> Option<Idempotency> {
-        self.key.clone().map(|key| Idempotency { key, arguments: args.fingerprint(function) })
+        self.key.clone().map(|key| Idempotency {
+            key,
+            arguments: args.fingerprint(function),
+        })
     }
 }
 
@@ -104,7 +112,11 @@ fn content(args: &Args, links: Links) -> Result<Content, ApiError> {
         None | Some(Value::Null) => None,
         Some(value) => Some(place(value)?),
     };
-    let contacts = args.array("contacts")?.into_iter().map(card).collect::<Result<_, _>>()?;
+    let contacts = args
+        .array("contacts")?
+        .into_iter()
+        .map(card)
+        .collect::<Result<_, _>>()?;
     Ok(Content {
         text: args.opt_text("message")?.unwrap_or_default(),
         attachments: args.attachments("attachments", links)?,
@@ -144,7 +156,11 @@ fn place(value: Value) -> Result<Location, ApiError> {
 fn card(value: Value) -> Result<ContactCard, ApiError> {
     let wrong = || ApiError::invalid("`contacts`: expected [{\"name\": …, \"phones\": […]}, …]");
     let card: ContactCard = serde_json::from_value(value).map_err(|_shape| wrong())?;
-    if card.name.trim().is_empty() { Err(wrong()) } else { Ok(card) }
+    if card.name.trim().is_empty() {
+        Err(wrong())
+    } else {
+        Ok(card)
+    }
 }
 
 /// The platform sends: one message to one recipient.
@@ -158,7 +174,11 @@ pub async fn send(
     if let Some(answer) = answered_before(api, function, args, &options).await? {
         return Ok(answer);
     }
-    let links = if function == "send-sms" { Links::NamedOrPlain } else { Links::Named };
+    let links = if function == "send-sms" {
+        Links::NamedOrPlain
+    } else {
+        Links::Named
+    };
     let mut content = content(args, links)?;
     let to = target::find(api, function, args).await?;
     match function {
@@ -181,7 +201,9 @@ async fn answered_before(
     args: &Args,
     options: &Options,
 ) -> Result<Option<Success>, ApiError> {
-    let Some(idempotency) = options.idempotency(function, args) else { return Ok(None) };
+    let Some(idempotency) = options.idempotency(function, args) else {
+        return Ok(None);
+    };
     let known = api
         .gateway
         .store
@@ -189,9 +211,9 @@ async fn answered_before(
         .await?;
     match known {
         None => Ok(None),
-        Some(Accepted::Known { message }) => {
-            wait_for(api, function, message, options.wait).await.map(Some)
-        }
+        Some(Accepted::Known { message }) => wait_for(api, function, message, options.wait)
+            .await
+            .map(Some),
         Some(_) => Err(conflict()),
     }
 }
@@ -212,7 +234,13 @@ async fn deliver(
     mut content: Content,
     to: To,
 ) -> Result<Success, ApiError> {
-    let To::Platform { live, address, target, .. } = to else {
+    let To::Platform {
+        live,
+        address,
+        target,
+        ..
+    } = to
+    else {
         return store_ticket(api, args, content, to).await;
     };
     if let Some(stored) = options.stored {
@@ -255,18 +283,24 @@ async fn deliver(
         idempotency: options.idempotency(function, args),
         stored: options.stored,
     };
-    let (accepted, wakes) =
-        api.gateway.store.write(move |tx, unit| at_once(sends::accept(tx, unit, &send))).await?;
+    let (accepted, wakes) = api
+        .gateway
+        .store
+        .write(move |tx, unit| at_once(sends::accept(tx, unit, &send)))
+        .await?;
     match accepted {
         Accepted::Conflict => Err(conflict()),
         Accepted::Known { message } => wait_for(api, function, message, options.wait).await,
-        Accepted::Gone("conversation") => {
-            Err(ApiError::new(Code::ConversationNotFound, "the conversation is gone"))
-        }
+        Accepted::Gone("conversation") => Err(ApiError::new(
+            Code::ConversationNotFound,
+            "the conversation is gone",
+        )),
         Accepted::Gone(_) => Err(ApiError::invalid(
             "`message_id`: this message is not waiting to be delivered: it was sent before",
         )),
-        Accepted::New { message, scheduled, .. } => {
+        Accepted::New {
+            message, scheduled, ..
+        } => {
             // Subscribed before anything is scheduled, so that no outcome is missed.
             let news = api.gateway.outcomes.subscribe(message);
             api.gateway.wake(wakes).await;
@@ -281,7 +315,11 @@ async fn deliver(
 fn deadline(api: &Api, options: &Options) -> Millis {
     let from = options.send_at.unwrap_or_else(now).max(now());
     let max_age = i64::try_from(api.gateway.limits.max_age.as_millis()).unwrap_or(i64::MAX);
-    from.plus(options.expires_in_ms.map_or(max_age, |expires| expires.min(max_age)))
+    from.plus(
+        options
+            .expires_in_ms
+            .map_or(max_age, |expires| expires.min(max_age)),
+    )
 }
 
 /// A template is shown by its name; it has no text of ours.
@@ -289,7 +327,9 @@ fn shown_text(content: &Content) -> String {
     match &content.template {
         Some(template) => {
             let texts: Vec<&str> = template.body.iter().map(|t| t.text.as_str()).collect();
-            format!("[{}] {}", template.name, texts.join(", ")).trim().to_owned()
+            format!("[{}] {}", template.name, texts.join(", "))
+                .trim()
+                .to_owned()
         }
         None => content.text.clone(),
     }
@@ -323,7 +363,11 @@ fn payload(content: &Content) -> String {
     if let Some(template) = &content.template {
         object.insert("template".to_owned(), json!(template));
     }
-    if object.is_empty() { content.payload.clone() } else { Value::Object(object).to_string() }
+    if object.is_empty() {
+        content.payload.clone()
+    } else {
+        Value::Object(object).to_string()
+    }
 }
 
 /// A stored message that is to be delivered: it must be of this conversation and ours, and lends its
@@ -339,7 +383,9 @@ async fn check_stored(
         .store
         .read(move |tx| {
             at_once(async {
-                let Some(message) = reads::message(tx, stored).await? else { return Ok(None) };
+                let Some(message) = reads::message(tx, stored).await? else {
+                    return Ok(None);
+                };
                 let conversation = reads::conversation(tx, message.conversation_id).await?;
                 Ok(conversation.map(|c| (message, c)))
             })
@@ -348,14 +394,18 @@ async fn check_stored(
     let (message, conversation) =
         found.ok_or_else(|| missing(Code::MessageNotFound, "message", stored))?;
     if message.user_id == conversation.user_id {
-        return Err(ApiError::invalid("`message_id`: the contact wrote this message"));
+        return Err(ApiError::invalid(
+            "`message_id`: the contact wrote this message",
+        ));
     }
     if message.status != "stored" {
         let text = format!("`message_id`: this message is {} already", message.status);
         return Err(ApiError::invalid(text));
     }
     if matches!(target, Target::Conversation(id) if *id != conversation.id) {
-        return Err(ApiError::invalid("`message_id`: it stands in another conversation"));
+        return Err(ApiError::invalid(
+            "`message_id`: it stands in another conversation",
+        ));
     }
     if content.text.is_empty() && content.attachments.is_empty() {
         content.text = message.text;
@@ -390,7 +440,9 @@ async fn platform_id(
     }
     id.ok_or_else(|| {
         let channel = &live.info.id;
-        ApiError::invalid(format!("`reply_to`: message {message} was not seen on {channel}"))
+        ApiError::invalid(format!(
+            "`reply_to`: message {message} was not seen on {channel}"
+        ))
     })
 }
 
@@ -401,7 +453,9 @@ async fn store_ticket(
     content: Content,
     to: To,
 ) -> Result<Success, ApiError> {
-    let To::Ticket { conversation } = to else { return Err(internal("a ticket without one")) };
+    let To::Ticket { conversation } = to else {
+        return Err(internal("a ticket without one"));
+    };
     let author = args.opt_user("user")?.map_or(BOT, UserId);
     let message = StoreMessage {
         conversation,
@@ -450,7 +504,10 @@ async fn wait(
     let gateway = &api.gateway;
     let deadline = Instant::now() + most;
     loop {
-        let outcome = gateway.store.read(move |tx| at_once(reads::outcome(tx, message))).await?;
+        let outcome = gateway
+            .store
+            .read(move |tx| at_once(reads::outcome(tx, message)))
+            .await?;
         let Some(outcome) = outcome else {
             return Err(missing(Code::MessageNotFound, "message", message));
         };
@@ -485,11 +542,13 @@ async fn will_not_come(api: &Api, message: MessageId, outcome: &Outcome, left: D
         return true;
     }
     let store = &api.gateway.store;
-    let channel = store.read(move |tx| at_once(reads::history(tx, message))).await;
+    let channel = store
+        .read(move |tx| at_once(reads::history(tx, message)))
+        .await;
     let lane = match channel {
-        Ok(Some(history)) => {
-            history.channel.and_then(|c| api.gateway.channel(&c).map(|l| l.lane.clone()))
-        }
+        Ok(Some(history)) => history
+            .channel
+            .and_then(|c| api.gateway.channel(&c).map(|l| l.lane.clone())),
         _ => None,
     };
     let Some(lane) = lane else { return true };
@@ -500,7 +559,12 @@ async fn will_not_come(api: &Api, message: MessageId, outcome: &Outcome, left: D
 }
 
 fn queued(message: MessageId, outcome: &Outcome) -> Success {
-    Success::sent(json!(true), message, outcome.conversation, MessageStatus::Queued)
+    Success::sent(
+        json!(true),
+        message,
+        outcome.conversation,
+        MessageStatus::Queued,
+    )
 }
 
 /// The answer to a message that is sent or has failed.
@@ -525,10 +589,17 @@ fn finished(
         "send-message" => answers::stored_message(message, ""),
         _ => {
             let first = outcome.answers.first();
-            first.and_then(|a| serde_json::from_str(a).ok()).unwrap_or(Value::Null)
+            first
+                .and_then(|a| serde_json::from_str(a).ok())
+                .unwrap_or(Value::Null)
         }
     };
-    Ok(Success::sent(response, message, outcome.conversation, status))
+    Ok(Success::sent(
+        response,
+        message,
+        outcome.conversation,
+        status,
+    ))
 }
 
 /// A class by its stored name. What we gave up ourselves counts as the platform's error.
@@ -538,9 +609,14 @@ fn class_of(name: &str) -> Class {
         "window" => Class::Window,
         "content" => Class::Content,
         "credentials" => Class::Credentials,
-        "limited" => Class::Limited { after: None, scope: LimitScope::Lane },
+        "limited" => Class::Limited {
+            after: None,
+            scope: LimitScope::Lane,
+        },
         "unsure" => Class::Unsure,
-        "setup" => Class::Setup { scope: SetupScope::Message },
+        "setup" => Class::Setup {
+            scope: SetupScope::Message,
+        },
         _ => Class::Retry,
     }
 }
@@ -553,10 +629,15 @@ pub async fn send_message(
 ) -> Result<Success, ApiError> {
     let conversation = ConversationId(args.id("conversation_id")?);
     let author = UserId(args.id("user_id")?);
-    let code = args.opt_conversation_status("conversation_status_code")?.map(i64::from);
+    let code = args
+        .opt_conversation_status("conversation_status_code")?
+        .map(i64::from);
     let mut content = content(args, Links::Named)?;
-    content.payload =
-        args.opt_json("payload")?.filter(|p| !p.is_null()).map(|p| p.to_string()).unwrap_or_default();
+    content.payload = args
+        .opt_json("payload")?
+        .filter(|p| !p.is_null())
+        .map(|p| p.to_string())
+        .unwrap_or_default();
     let deliver_default = api.gateway.limits.send_message_delivers;
     let wanted = args.bool("deliver", deliver_default)?;
     let (found, known_author) = api
@@ -574,7 +655,10 @@ pub async fn send_message(
     if !known_author {
         return Err(missing(Code::UserNotFound, "user", author));
     }
-    if content.text.trim().is_empty() && content.attachments.is_empty() && content.payload.is_empty() {
+    if content.text.trim().is_empty()
+        && content.attachments.is_empty()
+        && content.payload.is_empty()
+    {
         return Err(ApiError::new(
             Code::MissingArgument,
             "the argument `message` is missing: there are no attachments either",
@@ -582,7 +666,10 @@ pub async fn send_message(
     }
     let from_contact = author == found.user_id;
     if wanted && !from_contact && api.gateway.channel(&found.channel_id).is_some() {
-        let options = Options { stored: None, ..Options::read(api, args, header_key)? };
+        let options = Options {
+            stored: None,
+            ..Options::read(api, args, header_key)?
+        };
         if let Some(answer) = answered_before(api, "send-message", args, &options).await? {
             return Ok(answer);
         }

@@ -88,12 +88,18 @@ async fn channel_of_kind(
         }
         return Ok(live);
     }
-    let of_kind: Vec<&Arc<LiveChannel>> =
-        api.gateway.channels.values().filter(|c| c.info.kind == kind).collect();
+    let of_kind: Vec<&Arc<LiveChannel>> = api
+        .gateway
+        .channels
+        .values()
+        .filter(|c| c.info.kind == kind)
+        .collect();
     if !account_argument.is_empty()
         && let Some(account) = args.opt_str(account_argument)?
     {
-        let found = of_kind.iter().find(|c| c.channel.account_key() == Some(account.as_str()));
+        let found = of_kind
+            .iter()
+            .find(|c| c.channel.account_key() == Some(account.as_str()));
         return found.map(|c| Arc::clone(c)).ok_or_else(|| {
             let text = format!("`{account_argument}`: no channel of kind {kind} has {account}");
             ApiError::new(Code::ChannelNotFound, text)
@@ -101,7 +107,9 @@ async fn channel_of_kind(
     }
     if let Some(id) = args.opt_id("conversation_id")? {
         let conversation = conversation(api, ConversationId(id)).await?;
-        let found = of_kind.iter().find(|c| c.info.id == conversation.channel_id);
+        let found = of_kind
+            .iter()
+            .find(|c| c.info.id == conversation.channel_id);
         if let Some(live) = found {
             return Ok(Arc::clone(live));
         }
@@ -114,14 +122,21 @@ async fn channel_of_kind(
         [only] => Ok(Arc::clone(only)),
         several => {
             let ids: Vec<&str> = several.iter().map(|c| c.info.id.as_str()).collect();
-            let text = format!("`channel`: there are several of kind {kind}: {}", ids.join(", "));
+            let text = format!(
+                "`channel`: there are several of kind {kind}: {}",
+                ids.join(", ")
+            );
             Err(ApiError::invalid(text))
         }
     }
 }
 
 async fn conversation(api: &Api, id: ConversationId) -> Result<ConversationRow, ApiError> {
-    let found = api.gateway.store.read(move |tx| at_once(reads::conversation(tx, id))).await?;
+    let found = api
+        .gateway
+        .store
+        .read(move |tx| at_once(reads::conversation(tx, id)))
+        .await?;
     found.ok_or_else(|| missing(Code::ConversationNotFound, "conversation", id))
 }
 
@@ -177,15 +192,27 @@ fn by_source(
             "the argument `channel` is missing; `source` would do too",
         ));
     };
-    let known = switchboard_channels::KINDS.iter().any(|k| k.sources.contains(&code));
+    let known = switchboard_channels::KINDS
+        .iter()
+        .any(|k| k.sources.contains(&code));
     if !known {
-        let codes: Vec<&str> =
-            switchboard_channels::KINDS.iter().flat_map(|k| k.sources).copied().collect();
-        let text = format!("`source`: found {code:?}; expected one of {}", codes.join(", "));
+        let codes: Vec<&str> = switchboard_channels::KINDS
+            .iter()
+            .flat_map(|k| k.sources)
+            .copied()
+            .collect();
+        let text = format!(
+            "`source`: found {code:?}; expected one of {}",
+            codes.join(", ")
+        );
         return Err(ApiError::invalid(text));
     }
-    let of_source: Vec<&Arc<LiveChannel>> =
-        api.gateway.channels.values().filter(|c| c.kind.sources.contains(&code)).collect();
+    let of_source: Vec<&Arc<LiveChannel>> = api
+        .gateway
+        .channels
+        .values()
+        .filter(|c| c.kind.sources.contains(&code))
+        .collect();
     let of_account = of_source
         .iter()
         .find(|c| account.is_some() && c.channel.account_key() == account)
@@ -198,7 +225,10 @@ fn by_source(
         )),
         None => {
             let ids: Vec<&str> = of_source.iter().map(|c| c.info.id.as_str()).collect();
-            let text = format!("`channel`: several are of source {code}: {}", ids.join(", "));
+            let text = format!(
+                "`channel`: several are of source {code}: {}",
+                ids.join(", ")
+            );
             Err(ApiError::invalid(text))
         }
     }
@@ -207,12 +237,20 @@ fn by_source(
 /// A conversation that exists.
 pub fn of_conversation(api: &Api, conversation: &ConversationRow) -> Result<To, ApiError> {
     if conversation.channel_id.is_empty() {
-        return Ok(To::Ticket { conversation: conversation.id });
+        return Ok(To::Ticket {
+            conversation: conversation.id,
+        });
     }
-    let live = api.gateway.channel(&conversation.channel_id).ok_or_else(|| {
-        let text = format!("its channel {} is not configured any more", conversation.channel_id);
-        ApiError::new(Code::ChannelNotConfigured, text)
-    })?;
+    let live = api
+        .gateway
+        .channel(&conversation.channel_id)
+        .ok_or_else(|| {
+            let text = format!(
+                "its channel {} is not configured any more",
+                conversation.channel_id
+            );
+            ApiError::new(Code::ChannelNotConfigured, text)
+        })?;
     Ok(To::Platform {
         live: Arc::clone(live),
         address: conversation.address.clone(),

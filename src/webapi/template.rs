@@ -21,7 +21,9 @@ pub fn read(args: &Args) -> Result<Template, ApiError> {
         languages.push("en_US".to_owned());
     }
     let merge = Merge {
-        url: args.opt_text("conversation_url_parameter")?.unwrap_or_default(),
+        url: args
+            .opt_text("conversation_url_parameter")?
+            .unwrap_or_default(),
         name: args.opt_text("user_name")?.unwrap_or_default(),
         email: args.opt_text("user_email")?.unwrap_or_default(),
     };
@@ -37,7 +39,13 @@ pub fn read(args: &Args) -> Result<Template, ApiError> {
             Some(value) => texts(value, &merge),
         }
     };
-    Ok(Template { name, languages, header: group(0)?, body: group(1)?, buttons: group(2)? })
+    Ok(Template {
+        name,
+        languages,
+        header: group(0)?,
+        body: group(1)?,
+        buttons: group(2)?,
+    })
 }
 
 struct Merge {
@@ -56,10 +64,11 @@ impl Merge {
 
 /// One group: `"A,B"`, or a real list of texts or of `{"name", "text"}`.
 fn texts(value: &Value, merge: &Merge) -> Result<Vec<TemplateText>, ApiError> {
-    let wrong = || {
-        ApiError::invalid("`parameters`: expected texts with commas, or lists of texts")
+    let wrong = || ApiError::invalid("`parameters`: expected texts with commas, or lists of texts");
+    let text = |t: &str| TemplateText {
+        name: None,
+        text: merge.apply(t.trim()),
     };
-    let text = |t: &str| TemplateText { name: None, text: merge.apply(t.trim()) };
     match value {
         Value::String(s) if s.trim().is_empty() => Ok(Vec::new()),
         Value::String(s) => Ok(s.split(',').map(text).collect()),
@@ -70,7 +79,10 @@ fn texts(value: &Value, merge: &Merge) -> Result<Vec<TemplateText>, ApiError> {
                 Value::Object(map) => {
                     let named = map.get("name").and_then(Value::as_str).map(str::to_owned);
                     let content = map.get("text").and_then(Value::as_str).ok_or_else(wrong)?;
-                    Ok(TemplateText { name: named, text: merge.apply(content) })
+                    Ok(TemplateText {
+                        name: named,
+                        text: merge.apply(content),
+                    })
                 }
                 _ => Err(wrong()),
             })
@@ -85,7 +97,11 @@ pub fn sms(template: &str, message: &str, to: &To) -> String {
         return String::new();
     }
     let conversation = match to {
-        To::Platform { conversation: Some(id), .. } | To::Ticket { conversation: id } => {
+        To::Platform {
+            conversation: Some(id),
+            ..
+        }
+        | To::Ticket { conversation: id } => {
             format!("?conversation={id}")
         }
         To::Platform { .. } => String::new(),

@@ -50,7 +50,10 @@ impl DetailRow {
 impl ConversationRow {
     /// A conversation with the contact it is with.
     pub fn of(conversation: &stored::ConversationRow, user: &stored::UserRow) -> Self {
-        Self { user: Person::of(user), ..Self::of_id(conversation) }
+        Self {
+            user: Person::of(user),
+            ..Self::of_id(conversation)
+        }
     }
 
     /// A conversation of whose contact only the id matters.
@@ -67,7 +70,10 @@ impl ConversationRow {
             title: conversation.title.clone(),
             status_code: u8::try_from(conversation.status_code).unwrap_or(0),
             creation_time: conversation.creation_time,
-            department: conversation.department.as_ref().and_then(|d| d.parse().ok()),
+            department: conversation
+                .department
+                .as_ref()
+                .and_then(|d| d.parse().ok()),
             agent_id: conversation.agent_id.as_ref().and_then(|a| a.parse().ok()),
             source: Some(conversation.source.clone()).filter(|s| !s.is_empty()),
             channel: Some(conversation.channel_id.clone()).filter(|c| !c.is_empty()),
@@ -106,7 +112,11 @@ impl MessageRow {
                 .iter()
                 .map(|a| (a.name.clone(), links.of(a, now)))
                 .collect(),
-            status_code: if status == MessageStatus::Read { READ } else { 0 },
+            status_code: if status == MessageStatus::Read {
+                READ
+            } else {
+                0
+            },
             status,
             payload: serde_json::from_str(&message.payload).ok(),
         }
@@ -157,13 +167,18 @@ pub fn detail(message: MessageRow, history: &History) -> MessageDetail {
             })
             .collect(),
         error_class: history.error.as_ref().map(|(class, ..)| class.clone()),
-        error: history.error.as_ref().map(|(_, code, text)| words(code, text)),
+        error: history
+            .error
+            .as_ref()
+            .map(|(_, code, text)| words(code, text)),
     }
 }
 
 /// What kind of part it is, from its stored form.
 fn kind_of(body: &str) -> String {
     let part: Option<Value> = serde_json::from_str(body).ok();
-    let kind = part.as_ref().and_then(|p| p.get("body")?.get("kind")?.as_str());
+    let kind = part
+        .as_ref()
+        .and_then(|p| p.get("body")?.get("kind")?.as_str());
     kind.unwrap_or("unknown").to_owned()
 }
