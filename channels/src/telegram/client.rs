@@ -219,3 +219,208 @@ fn says(error: &SendError, words: &str) -> bool {
     let said = error.words.as_ref();
     said.is_some_and(|said| said.message.to_lowercase().contains(words))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::http::{Body, Transport, TransportError};
+    use crate::kit::settings::Common;
+    use crate::model::{MessageId, Millis, Outgoing};
+    use crate::telegram::config::{Settings, sandbox_settings};
+    use crate::telegram::plan::plan;
+    use async_trait::async_trait;
+    use std::pin::pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll, Waker};
+
+    type Step = Result<Response, TransportError>;
+
+    /// Answers in order; the links of callers are refused or answered alike.
+    struct Fake {
+        steps: Mutex<Vec<Step>>,
+        asked: Mutex<Vec<Request>>,
+        linked: Result<Media, TransportError>,
+    }
+
+    impl Fake {
+        fn new(steps: Vec<Step>) -> Self {
+            Self {
+                steps: Mutex::new(steps),
+                asked: Mutex::default(),
+                linked: Err(TransportError::Blocked("10.0.0.1".into())),
+            }
+        }
+
+        fn asked(&self) -> Vec<String> {
+            let asked = self.asked.lock().unwrap();
+            asked.iter().map(|r| r.shown_url().to_owned()).collect()
+        }
+    }
+
+    #[async_trait]
+    impl Transport for Fake {
+        async fn call(&self, request: Request) -> Step {
+            self.asked.lock().unwrap().push(request);
+            self.steps.lock().unwrap().remove(0)
+        }
+
+        async fn fetch_public(&self, _: &str, _: usize) -> Result<Media, TransportError> {
+            self.linked.clone()
+        }
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future)
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("a fake never waits"),
+        }
+    }
+
+    fn api() -> Api {
+        let settings = Settings::read(sandbox_settings()).unwrap();
+        let common = Common {
+            id: "desk".into(),
+            api_base: None,
+            webhook_url: "https://gw.example.net/webhooks/desk".into(),
+        };
+        Api::new(&common, &settings)
+    }
+
+    fn ctx(fake: &Fake) -> Ctx<'_> {
+        Ctx {
+            transport: fake,
+            now: Millis(0),
+            max_media_bytes: 100,
+        }
+    }
+
+    fn ok(result: &str) -> Step {
+        let body = format!(r#"{{"ok":true,"result":{result}}}"#);
+        Ok(Response::json(200, body))
+    }
+
+    fn bad(code: u16, description: &str) -> Step {
+        let body = json!({"ok": false, "error_code": code, "description": description});
+        Ok(Response::json(code, body.to_string()))
+    }
+
+    fn photo() -> Part {
+        let mut message = Outgoing::new(MessageId(1), "5550001001");
+        let link = OutgoingAttachment::new("a.jpg", "https://files.example.net/a.jpg");
+        message.attachments = vec![link];
+        plan(&message).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_file_that_nobody_can_fetch_is_refused_in_telegrams_words() {
+        let words = "Bad Request: failed to get HTTP URL content";
+        let fake = Fake::new(vec![bad(400, words)]);
+        let error = run(deliver(&api(), &photo(), &ctx(&fake))).unwrap_err();
+        assert_eq!(error.class, Class::Content);
+        assert_eq!(error.words.unwrap().message, words);
+        assert_eq!(fake.asked().len(), 1);
+    }
+
+    #[test]
+    fn what_the_transport_says_loses_the_token() {
+        let api = api();
+        let url = render(&photo(), &api, &How::default()).url;
+        let fake = Fake::new(vec![
+            Err(TransportError::NotSent(format!("connecting to {url}"))),
+            Err(TransportError::NoAnswer(format!("reading from {url}"))),
+        ]);
+        for class in [Class::Retry, Class::Unsure] {
+            let error = run(deliver(&api, &photo(), &ctx(&fake))).unwrap_err();
+            assert_eq!(error.class, class);
+            assert!(!format!("{error:?}").contains("sandbox-token"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn files_come_by_the_path_that_telegram_names() {
+        let named = r#"{"file_id":"F","file_unique_id":"U","file_path":"voice/file_7.oga"}"#;
+        let stored = Response {
+            body: "OggS".into(),
+            ..Response::empty(200).with_header("content-type", "application/octet-stream")
+        };
+        let fake = Fake::new(vec![ok(named), Ok(stored)]);
+        let media = run(fetch_media(&api(), &MediaRef::new("F"), &ctx(&fake))).unwrap();
+        assert_eq!(media.bytes.as_ref(), b"OggS");
+        assert_eq!(media.name.as_deref(), Some("file_7.oga"));
+        assert_eq!(media.mime.as_deref(), Some("audio/ogg"));
+        assert_eq!(
+            fake.asked(),
+            [
+                "https://api.telegram.org/bot***/getFile",
+                "https://api.telegram.org/file/bot***/voice/file_7.oga"
+            ]
+        );
+        assert_eq!(fake.asked.lock().unwrap()[1].max_response_bytes, 100);
+    }
+
+    #[test]
+    fn files_that_cannot_be_had_say_why() {
+        let path = |path: &str, size: u64| {
+            ok(&json!({"file_id": "F", "file_path": path, "file_size": size}).to_string())
+        };
+        let unavailable = "Bad Request: wrong file_id or the file is temporarily unavailable";
+        let message = Class::Setup {
+            scope: SetupScope::Message,
+        };
+        let cases = [
+            (vec![bad(400, "Bad Request: file is too big")], Class::Content),
+            (vec![bad(400, unavailable)], Class::Retry),
+            (vec![bad(401, "Unauthorized")], Class::Credentials),
+            (vec![Ok(Response::empty(500))], Class::Retry),
+            (vec![Err(TransportError::NoAnswer("reset".into()))], Class::Retry),
+            (vec![path("/var/lib/bot/photos/file_1.jpg", 1)], message),
+            (vec![path("photos/../../secret", 1)], message),
+            (vec![path("photos/a b?x#y", 1)], message),
+            (vec![path("photos/file_1.jpg", 101)], Class::Content),
+            (vec![path("photos/file_1.jpg", 1), Ok(Response::empty(404))], Class::Retry),
+            (vec![path("photos/file_1.jpg", 1), Ok(Response::empty(502))], Class::Retry),
+        ];
+        for (i, (steps, class)) in cases.into_iter().enumerate() {
+            let fake = Fake::new(steps);
+            let error = run(fetch_media(&api(), &MediaRef::new("F"), &ctx(&fake))).unwrap_err();
+            assert_eq!(error.class, class, "case {i}: {error:?}");
+            assert!(fake.steps.lock().unwrap().is_empty(), "case {i}");
+        }
+    }
+
+    #[test]
+    fn a_probe_names_the_bot() {
+        let me = r#"{"id":7000000001,"is_bot":true,"first_name":"Desk","username":"desk_test_bot"}"#;
+        let fake = Fake::new(vec![ok(me), bad(401, "Unauthorized"), bad(404, "Not Found")]);
+        let health = run(probe(&api(), &ctx(&fake))).unwrap();
+        assert_eq!(health.account, "@desk_test_bot (7000000001)");
+        let error = run(probe(&api(), &ctx(&fake))).unwrap_err();
+        assert_eq!(error.class, Class::Credentials);
+        let error = run(probe(&api(), &ctx(&fake))).unwrap_err();
+        assert_eq!(error.class.name(), "setup");
+    }
+
+    #[test]
+    fn a_press_is_answered_and_may_be_too_old_for_it() {
+        let too_old = "Bad Request: query is too old and response timeout expired or query ID is invalid";
+        let fake = Fake::new(vec![
+            ok("true"),
+            bad(400, too_old),
+            Err(TransportError::NoAnswer("reset".into())),
+        ]);
+        let effect = Effect::AnswerCallback { id: "77".into() };
+        run(perform(&api(), &effect, &ctx(&fake))).unwrap();
+        run(perform(&api(), &effect, &ctx(&fake))).unwrap();
+        let error = run(perform(&api(), &effect, &ctx(&fake))).unwrap_err();
+        assert_eq!(error.class, Class::Retry);
+        let asked = fake.asked.lock().unwrap();
+        assert!(matches!(&asked[0].body, Body::Json(b) if b == r#"{"callback_query_id":"77"}"#));
+
+        let other = Effect::FetchProfile { user: "7".into() };
+        run(perform(&api(), &other, &ctx(&fake))).unwrap();
+        assert_eq!(asked.len(), 3, "nothing is asked for other effects");
+    }
+}

@@ -116,7 +116,7 @@ pub fn render(part: &Part, api: &Api, how: &How) -> Request {
             caption,
         } => {
             media = true;
-            let (method, parameter) = method(attachment.kind, how.as_documents);
+            let (method, parameter) = method(attachment, how.as_documents);
             if how.files.is_empty() {
                 set(parameter, json!(attachment.url));
             }
@@ -127,7 +127,7 @@ pub fn render(part: &Part, api: &Api, how: &How) -> Request {
                 "video" => {
                     set("supports_streaming", json!(true));
                 }
-                // Else Telegram turns a picture sent as a file back into a film or a GIF.
+                // Else Telegram shows an uploaded film as a film again.
                 "document" => {
                     set("disable_content_type_detection", json!(true));
                 }
@@ -228,14 +228,16 @@ fn button(choice: &Choice) -> Value {
 }
 
 /// The method and its parameter for one file.
-fn method(kind: AttachmentKind, as_documents: bool) -> (&'static str, &'static str) {
-    match kind {
+fn method(file: &OutgoingAttachment, as_documents: bool) -> (&'static str, &'static str) {
+    match file.kind {
         _ if as_documents => ("sendDocument", "document"),
         AttachmentKind::Image => ("sendPhoto", "photo"),
         AttachmentKind::Video => ("sendVideo", "video"),
         AttachmentKind::Audio => ("sendAudio", "audio"),
         AttachmentKind::Voice => ("sendVoice", "voice"),
         AttachmentKind::Sticker => ("sendSticker", "sticker"),
+        // A GIF is a file that moves: as a photo it would stand still.
+        AttachmentKind::File if file.mime == "image/gif" => ("sendAnimation", "animation"),
         AttachmentKind::File => ("sendDocument", "document"),
     }
 }
@@ -243,7 +245,7 @@ fn method(kind: AttachmentKind, as_documents: bool) -> (&'static str, &'static s
 /// The items of an album; the caption of the first is shown for all.
 fn album(attachments: &[OutgoingAttachment], caption: Option<&str>, how: &How) -> Value {
     let item = |(i, attachment): (usize, &OutgoingAttachment)| {
-        let (_, kind) = method(attachment.kind, how.as_documents);
+        let (_, kind) = method(attachment, how.as_documents);
         let media = if how.files.is_empty() {
             attachment.url.clone()
         } else {
@@ -268,7 +270,7 @@ fn files(part: &Part, how: &How) -> Vec<Field> {
     };
     match &part.body {
         PartBody::Media { attachment, .. } => {
-            let (_, parameter) = method(attachment.kind, how.as_documents);
+            let (_, parameter) = method(attachment, how.as_documents);
             let first = how.files.first();
             first
                 .map(|media| one(parameter.into(), attachment, media))
@@ -321,4 +323,106 @@ pub fn vcard(card: &ContactCard) -> Option<String> {
     lines.extend(card.emails.iter().map(|a| format!("EMAIL:{}", escape(a))));
     lines.push("END:VCARD".to_owned());
     Some(lines.join("\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::http::Body;
+    use crate::model::{MessageId, Outgoing};
+    use crate::telegram::config::sandbox_settings;
+    use crate::telegram::plan::plan;
+
+    fn api() -> Api {
+        let settings = Settings::read(sandbox_settings()).unwrap();
+        let common = Common {
+            id: "desk".into(),
+            api_base: Some("http://127.0.0.1:8081/".into()),
+            webhook_url: "https://gw.example.net/webhooks/desk".into(),
+        };
+        Api::new(&common, &settings)
+    }
+
+    fn part(kind: AttachmentKind, name: &str) -> Part {
+        let url = format!("https://files.example.net/{name}");
+        let mut message = Outgoing::new(MessageId(1), "5550001001");
+        message.attachments = vec![OutgoingAttachment {
+            kind,
+            ..OutgoingAttachment::new(name, url)
+        }];
+        message.text = "look".into();
+        plan(&message).unwrap().remove(0)
+    }
+
+    /// Kinds that no file name suggests, which fixtures cannot write.
+    #[test]
+    fn notes_and_stickers_go_as_what_they_are() {
+        let cases = [
+            (AttachmentKind::Voice, "note.ogg", "sendVoice", "voice", true),
+            (AttachmentKind::Voice, "note.wav", "sendDocument", "document", true),
+            (AttachmentKind::Sticker, "wave.webp", "sendSticker", "sticker", false),
+            (AttachmentKind::Sticker, "wave.png", "sendDocument", "document", true),
+            (AttachmentKind::Image, "wave.webp", "sendPhoto", "photo", true),
+        ];
+        for (kind, name, method, parameter, captioned) in cases {
+            let request = render(&part(kind, name), &api(), &How::default());
+            assert!(request.url.ends_with(&format!("/{method}")), "{name}");
+            let Body::Json(body) = &request.body else {
+                panic!("{request:?}")
+            };
+            let body: Value = serde_json::from_str(body).unwrap();
+            assert!(body[parameter].is_string(), "{name}: {body}");
+            assert_eq!(body.get("caption").is_some(), captioned, "{name}: {body}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_in_the_url_and_nowhere_else() {
+        let request = render(&part(AttachmentKind::Image, "a.jpg"), &api(), &How::default());
+        let token = "7000000001:sandbox-token-of-35-characters-abcde";
+        assert_eq!(
+            request.url,
+            format!("http://127.0.0.1:8081/bot{token}/sendPhoto")
+        );
+        assert_eq!(request.shown_url(), "http://127.0.0.1:8081/bot***/sendPhoto");
+        let shown = format!("{request:?} {:?}", api());
+        assert!(!shown.contains("sandbox-token"), "{shown}");
+        let download = api().download("photos/file_1.jpg", 5);
+        assert_eq!(
+            download.shown_url(),
+            "http://127.0.0.1:8081/file/bot***/photos/file_1.jpg"
+        );
+        assert_eq!(
+            api().redact(&format!("no answer from {}", request.url)),
+            "no answer from http://127.0.0.1:8081/bot***/sendPhoto"
+        );
+    }
+
+    #[test]
+    fn nested_values_of_an_upload_are_json_text() {
+        let how = How {
+            files: vec![Media {
+                bytes: Bytes::from_static(b"jpeg"),
+                mime: Some("image/jpeg".into()),
+                name: None,
+            }],
+            ..How::default()
+        };
+        let mut part = part(AttachmentKind::Image, "a.jpg");
+        part.reply_to = Some("5550001001:13".into());
+        let Body::Multipart(fields) = render(&part, &api(), &how).body else {
+            panic!("no form")
+        };
+        let text = |name: &str| {
+            let field = fields.iter().find(|f| f.name == name).unwrap();
+            String::from_utf8(field.bytes.to_vec()).unwrap()
+        };
+        assert_eq!(text("chat_id"), "5550001001");
+        assert_eq!(text("caption"), "look");
+        let reply: Value = serde_json::from_str(&text("reply_parameters")).unwrap();
+        assert_eq!(reply["message_id"], 13);
+        let file = fields.iter().find(|f| f.name == "photo").unwrap();
+        assert_eq!(file.file_name.as_deref(), Some("a.jpg"));
+        assert_eq!(file.bytes.as_ref(), b"jpeg");
+    }
 }

@@ -117,7 +117,7 @@ impl Frame {
         let author = message.from.as_ref().map(|user| user.id);
         // In a business account's chat the chat is the customer, and whoever else writes is the
         // owner or a bot of theirs.
-        let owner = address.connection.is_some() && author != Some(message.chat.id);
+        let owner = address.connection.is_some() && author.is_some_and(|id| id != message.chat.id);
         let from_us = owner || (author.is_some() && author == update.settings.bot_id());
         let mut sender = match (&message.sender_chat, &message.from) {
             _ if from_us => chat_as_sender(&message.chat),
