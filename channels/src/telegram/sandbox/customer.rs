@@ -181,8 +181,7 @@ impl Sandbox {
         let Some(payload) = button.payload else {
             return cannot("that button opens a link: Telegram tells bots nothing of it");
         };
-        self.last_callback += 1;
-        let id = format!("{}{:08}", self.bot, self.last_callback);
+        let id = self.next_id().to_string();
         self.callbacks.push_back(id.clone());
         while self.callbacks.len() > CALLBACKS_MAX {
             self.callbacks.pop_front();

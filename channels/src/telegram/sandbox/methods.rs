@@ -4,11 +4,8 @@ use super::content::{self, insert};
 use super::params::Params;
 use super::{Failure, Sandbox, Stored};
 use crate::kit::emulator::Hook;
-use crate::kit::secret::Secret;
 use crate::model::Millis;
-use crate::telegram::config::is_webhook_secret;
 use serde_json::{Value, json};
-use url::Url;
 
 /// What a method did.
 pub struct Done {
@@ -98,99 +95,6 @@ impl Sandbox {
             insert(&mut me, name, json!(value));
         }
         me
-    }
-
-    fn webhook_info(&self) -> Value {
-        let mut info = json!({
-            "url": self.webhook.url.clone().unwrap_or_default(),
-            "has_custom_certificate": false,
-            "pending_update_count": self.pending.len(),
-            "max_connections": self.webhook.max_connections,
-        });
-        if !self.webhook.allowed.is_empty() {
-            insert(&mut info, "allowed_updates", json!(self.webhook.allowed));
-        }
-        info
-    }
-
-    fn set_webhook(&mut self, params: &Params) -> Result<Done, Failure> {
-        let url = params.str("url").unwrap_or_default();
-        if url.is_empty() {
-            return self.delete_webhook(params);
-        }
-        // The channel's own URL may be plain http on this machine; the real Telegram wants https.
-        if url != self.hook_url {
-            let parsed = Url::parse(&url).ok();
-            let parsed = parsed.ok_or_else(|| Failure::bad("invalid webhook URL specified"))?;
-            if parsed.scheme() != "https" {
-                let words = "bad webhook: An HTTPS URL must be provided for webhook";
-                return Err(Failure::bad(words));
-            }
-            if !matches!(parsed.port_or_known_default(), Some(443 | 80 | 88 | 8443)) {
-                let words = "bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443";
-                return Err(Failure::bad(words));
-            }
-        }
-        let secret = params.str("secret_token");
-        if let Some(secret) = &secret {
-            if secret.len() > 256 {
-                return Err(Failure::bad("secret token is too long"));
-            }
-            if !is_webhook_secret(secret) {
-                return Err(Failure::bad("secret token contains unallowed characters"));
-            }
-        }
-        if let Some(allowed) = params.nested("allowed_updates")? {
-            let names = allowed.as_array().into_iter().flatten();
-            self.webhook.allowed = names
-                .filter_map(|name| name.as_str().map(str::to_owned))
-                .collect();
-        }
-        let connections = params.int("max_connections").unwrap_or(40);
-        self.webhook.max_connections = connections.clamp(1, 100);
-        self.webhook.secret = secret.map(Secret::new);
-        self.webhook.url = Some(url);
-        if params.flag("drop_pending_updates") {
-            self.pending.clear();
-        }
-        let waiting = std::mem::take(&mut self.pending);
-        Ok(Done {
-            result: json!(true),
-            description: Some("Webhook was set"),
-            hooks: waiting.iter().map(|update| self.hook(update)).collect(),
-        })
-    }
-
-    fn delete_webhook(&mut self, params: &Params) -> Result<Done, Failure> {
-        let was_set = self.webhook.url.take().is_some();
-        if params.flag("drop_pending_updates") {
-            self.pending.clear();
-        }
-        Ok(Done {
-            description: Some(if was_set {
-                "Webhook was deleted"
-            } else {
-                "Webhook is already deleted"
-            }),
-            ..json!(true).into()
-        })
-    }
-
-    /// Updates that wait, for a bot that polls. Answers at once: there is nobody to wait with.
-    fn get_updates(&mut self, params: &Params) -> Result<Done, Failure> {
-        if self.webhook.url.is_some() {
-            let words = "Conflict: can't use getUpdates method while webhook is active; use \
-                         deleteWebhook to delete the webhook first";
-            return Err(Failure::new(409, words));
-        }
-        if let Some(offset) = params.int("offset") {
-            let id = |update: &Value| update.get("update_id").and_then(Value::as_i64);
-            self.pending.retain(|update| id(update) >= Some(offset));
-        }
-        let limit = params.int("limit").unwrap_or(100).clamp(1, 100);
-        let limit = usize::try_from(limit).unwrap_or(100);
-        let updates: Vec<&Value> = self.pending.iter().take(limit).collect();
-        Ok(json!(updates).into())
     }
 
     /// The private chat that a call is about: somebody who is known and has not blocked the bot.
@@ -325,7 +229,7 @@ impl Sandbox {
             }
             contents.push(content);
         }
-        let group = (self.last_message + 1).to_string();
+        let group = self.next_id().to_string();
         let messages = contents.into_iter().map(|mut content| {
             insert(&mut content, "media_group_id", json!(group));
             let mut message = self.keep(chat, true, content, now);

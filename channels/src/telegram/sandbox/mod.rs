@@ -12,9 +12,9 @@ mod methods;
 mod params;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use super::config::{API_BASE, Settings};
-use super::verify::SECRET_HEADER;
 use super::wire::Address;
 use crate::kit::emulator::{
     Action, CannotAct, Emulator, Exchange, Hook, PHONE_LINES_MAX, PhoneLine,
@@ -25,6 +25,7 @@ use crate::kit::settings::Common;
 use crate::model::Millis;
 use bytes::Bytes;
 use params::Params;
+use webhook::Webhook;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -38,27 +39,8 @@ const FILES_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Pressed buttons that wait for their answer.
 const CALLBACKS_MAX: usize = 200;
 
-/// Updates that wait while no webhook is set.
-const PENDING_MAX: usize = 100;
-
 /// People of whom a phone is kept.
 const CUSTOMERS_MAX: usize = 1000;
-
-/// The updates that README.md tells operators to ask for; the sandbox begins with them.
-const ALLOWED_UPDATES: &[&str] = &[
-    "message",
-    "edited_message",
-    "callback_query",
-    "my_chat_member",
-    "message_reaction",
-    "business_connection",
-    "business_message",
-    "edited_business_message",
-    "deleted_business_messages",
-];
-
-/// The updates that a bot does not get unless it asks for them.
-const NOT_BY_DEFAULT: &[&str] = &["chat_member", "message_reaction", "message_reaction_count"];
 
 /// What Telegram says when it refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,17 +108,6 @@ struct StoredFile {
     kind: String,
 }
 
-/// The state of the webhook.
-#[derive(Debug, Clone)]
-struct Webhook {
-    /// `None`: not set, updates wait.
-    url: Option<String>,
-    secret: Option<Secret>,
-    /// Empty: all but [`NOT_BY_DEFAULT`].
-    allowed: Vec<String>,
-    max_connections: i64,
-}
-
 /// One bot and its customers.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -150,10 +121,8 @@ pub struct Sandbox {
     files: VecDeque<StoredFile>,
     callbacks: VecDeque<String>,
     pending: VecDeque<Value>,
-    last_message: i64,
-    last_update: i64,
-    last_file: u64,
-    last_callback: u64,
+    /// The last number that was given to a message, an update, a file or a press; 0: none yet.
+    last_id: i64,
 }
 
 impl Sandbox {
@@ -164,24 +133,31 @@ impl Sandbox {
             token: settings.bot_token.clone(),
             bot: settings.bot_id().unwrap_or_default(),
             hook_url: common.webhook_url.clone(),
-            webhook: Webhook {
-                url: Some(common.webhook_url.clone()),
-                secret: settings.webhook_secret.first().cloned(),
-                allowed: ALLOWED_UPDATES.iter().map(|kind| (*kind).into()).collect(),
-                max_connections: 40,
-            },
+            webhook: Webhook::new(common, settings),
             customers: BTreeMap::new(),
             messages: VecDeque::new(),
             files: VecDeque::new(),
             callbacks: VecDeque::new(),
             pending: VecDeque::new(),
-            last_message: 0,
-            last_update: 0,
-            last_file: 0,
-            last_callback: 0,
+            last_id: 0,
         };
         sandbox.reset();
         sandbox
+    }
+
+    /// Sets where numbers begin: at the milliseconds since 2026, so that an emulator that was started
+    /// again does not repeat ids that a gateway remembers and would take for redeliveries.
+    fn wake(&mut self, now: Millis) {
+        const YEAR_2026: Millis = Millis(1_767_225_600_000);
+        if self.last_id == 0 {
+            self.last_id = now.since(YEAR_2026).max(0);
+        }
+    }
+
+    /// A number that was not given before.
+    fn next_id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
     }
 
     /// The bot as a user.
@@ -214,10 +190,10 @@ impl Sandbox {
 
     /// Keeps a message and gives it back as the Bot API shows it.
     fn keep(&mut self, chat: i64, from_bot: bool, content: Value, now: Millis) -> Value {
-        self.last_message += 1;
+        let id = self.next_id();
         let (user, chat_object) = self.user_and_chat(chat);
         let mut message = json!({
-            "message_id": self.last_message,
+            "message_id": id,
             "from": if from_bot { self.bot_user() } else { user },
             "chat": chat_object,
             "date": now.0.div_euclid(1000),
@@ -227,7 +203,7 @@ impl Sandbox {
         }
         self.messages.push_back(Stored {
             chat,
-            id: self.last_message,
+            id,
             from_bot,
             message: message.clone(),
             reaction: None,
@@ -242,7 +218,7 @@ impl Sandbox {
 
     /// Keeps a file and gives back what a message says of it.
     fn keep_file(&mut self, kind: &str, name: Option<&str>, mime: &str, bytes: Bytes) -> Value {
-        self.last_file += 1;
+        let number = self.next_id();
         let extension = match (kind, name.and_then(|name| name.rsplit_once('.'))) {
             ("photo", _) => "jpg",
             (_, Some((_, extension))) if extension.bytes().all(|b| b.is_ascii_alphanumeric()) => {
@@ -254,9 +230,9 @@ impl Sandbox {
             _ => "bin",
         };
         let file = StoredFile {
-            id: format!("SBX-{kind}-{}", self.last_file),
-            unique_id: format!("SBXU{}", self.last_file),
-            path: format!("{kind}s/file_{}.{extension}", self.last_file),
+            id: format!("SBX-{kind}-{number}"),
+            unique_id: format!("SBXU{number}"),
+            path: format!("{kind}s/file_{number}.{extension}"),
             kind: kind.to_owned(),
             bytes,
         };
@@ -280,41 +256,6 @@ impl Sandbox {
             self.files.pop_front();
         }
         shown
-    }
-
-    /// Makes an update. `None`: the bot did not ask for this kind, or no webhook is set.
-    fn update(&mut self, kind: &str, element: Value) -> Option<Hook> {
-        let allowed = &self.webhook.allowed;
-        let wanted = if allowed.is_empty() {
-            !NOT_BY_DEFAULT.contains(&kind)
-        } else {
-            allowed.iter().any(|allowed| allowed == kind)
-        };
-        if !wanted {
-            return None;
-        }
-        self.last_update += 1;
-        let mut update = json!({"update_id": self.last_update});
-        if let Some(update) = update.as_object_mut() {
-            update.insert(kind.into(), element);
-        }
-        if self.webhook.url.is_none() {
-            self.pending.push_back(update);
-            while self.pending.len() > PENDING_MAX {
-                self.pending.pop_front();
-            }
-            return None;
-        }
-        Some(self.hook(&update))
-    }
-
-    /// An update on its way to the gateway.
-    fn hook(&self, update: &Value) -> Hook {
-        let mut request = Request::post_json(&self.hook_url, update.to_string());
-        if let Some(secret) = &self.webhook.secret {
-            request.headers.push(SECRET_HEADER, secret.expose());
-        }
-        Hook::now(request)
     }
 
     /// What follows the API's root in this request's URL, decoded, without the query.
@@ -360,6 +301,7 @@ impl Sandbox {
 
 impl Emulator for Sandbox {
     fn handle(&mut self, request: &Request, now: Millis) -> Exchange {
+        self.wake(now);
         let path = self.path(request);
         if path.starts_with("/file/bot") {
             let response = match self.authorize(&path, "/file/bot") {
@@ -392,6 +334,7 @@ impl Emulator for Sandbox {
     }
 
     fn act(&mut self, action: &Action, now: Millis) -> Result<Vec<Hook>, CannotAct> {
+        self.wake(now);
         self.customer_acts(action, now)
     }
 
@@ -414,7 +357,7 @@ impl Emulator for Sandbox {
                 blocked: false,
             },
         );
-        // The counters go on: ids must not repeat, or the gateway takes new messages for old ones.
+        // The numbers go on: ids must not repeat, or the gateway takes new messages for old ones.
     }
 }
 

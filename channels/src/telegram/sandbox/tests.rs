@@ -7,6 +7,7 @@
 )]
 
 use super::*;
+use crate::telegram::verify::SECRET_HEADER;
 use crate::kit::http::{Body, Field};
 use crate::telegram::config::sandbox_settings;
 
@@ -330,7 +331,22 @@ fn state_is_bounded() {
     }
     assert_eq!(sandbox.phone().len(), PHONE_LINES_MAX);
     assert_eq!(sandbox.files.len(), FILES_MAX);
-    sandbox.reset();
-    let sent = result(&mut sandbox, "sendMessage", json!({"chat_id": CUSTOMER, "text": "x"}));
-    assert_eq!(sent["message_id"], json!(PHONE_LINES_MAX + 11), "ids never repeat");
+}
+
+/// A gateway remembers ids: neither a reset nor a new start may repeat one.
+#[test]
+fn ids_never_repeat() {
+    let send = |sandbox: &mut Sandbox, now: Millis| {
+        let fields = json!({"chat_id": CUSTOMER, "text": "x"});
+        let request = Request::post_json(url("sendMessage"), fields.to_string());
+        let body = sandbox.handle(&request, now).response.body;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        body["result"]["message_id"].as_i64().unwrap()
+    };
+    let mut first = sandbox();
+    let one = send(&mut first, NOW);
+    first.reset();
+    let two = send(&mut first, NOW);
+    let three = send(&mut sandbox(), NOW.plus(1000));
+    assert!(one < two && two < three, "{one} {two} {three}");
 }
