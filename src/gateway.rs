@@ -183,9 +183,9 @@ impl Gateway {
     /// The world as an adapter gets it.
     pub fn ctx(&self) -> Ctx<'_> {
         Ctx {
-            transport: &self.transport,
-            now: crate::store::now(),
             max_media_bytes: self.limits.max_media_bytes,
+            nonce: uuid::Uuid::new_v4().simple().to_string(),
+            ..Ctx::new(&self.transport, crate::store::now())
         }
     }
 

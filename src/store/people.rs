@@ -442,6 +442,7 @@ pub fn from_recipient(recipient: &Recipient) -> (Sender, Thread) {
         address: recipient.address.clone(),
         title: None,
         extra: recipient.extra.clone(),
+        reply_token: None,
         source: None,
     };
     (sender, thread)

@@ -2,10 +2,12 @@
 //! crate; and the traits through which an adapter reaches the world.
 
 use super::secret::Secret;
+use super::tokens::{MemoryTokens, Tokens};
 use crate::model::{Media, Millis};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// HTTP methods that platforms use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -377,4 +379,34 @@ pub struct Ctx<'a> {
     pub now: Millis,
     /// The most bytes of an attachment.
     pub max_media_bytes: usize,
+    /// Access tokens that are shared by all workers.
+    pub tokens: &'a dyn Tokens,
+    /// Differs at every call: for protocols that want a nonce.
+    pub nonce: String,
+    /// A platform's one-time right to answer for free, when the conversation has a fresh one. Taken:
+    /// no other delivery gets it.
+    pub reply_token: Option<String>,
+    /// Until when the platform takes free text in this conversation.
+    pub window_until: Option<Millis>,
+}
+
+/// Where tests and channels without shared tokens keep none.
+static NO_TOKENS: LazyLock<MemoryTokens> = LazyLock::new(MemoryTokens::default);
+
+impl<'a> Ctx<'a> {
+    /// Attachments up to this size, when the configuration says nothing else (contract: 25 MiB).
+    pub const MAX_MEDIA_BYTES: usize = 25 * 1024 * 1024;
+
+    /// A world of this transport at this time, and nothing else.
+    pub fn new(transport: &'a dyn Transport, now: Millis) -> Self {
+        Self {
+            transport,
+            now,
+            max_media_bytes: Self::MAX_MEDIA_BYTES,
+            tokens: &*NO_TOKENS,
+            nonce: format!("{:x}", now.0),
+            reply_token: None,
+            window_until: None,
+        }
+    }
 }

@@ -8,3 +8,4 @@ pub mod settings;
 pub mod sign;
 pub mod split;
 pub mod status;
+pub mod tokens;

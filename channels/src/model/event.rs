@@ -42,6 +42,15 @@ pub struct Sender {
     pub profile: Profile,
 }
 
+/// A platform's one-time right to answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyToken {
+    /// What the platform wants to see.
+    pub token: String,
+    /// After this it is worth nothing.
+    pub expires_at: Millis,
+}
+
 /// Which conversation an event belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Thread {
@@ -56,6 +65,9 @@ pub struct Thread {
     /// The conversation's `extra` (Telegram: the chat id; Messenger: the page id).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<String>,
+    /// A one-time right to answer, where the platform gives one (LINE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_token: Option<ReplyToken>,
     /// Another source code than the channel's first (Instagram threads of a Messenger channel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

@@ -11,7 +11,7 @@ pub use capabilities::{
 };
 pub use event::{
     AccountNotice, Delete, DeliveryStatus, Edit, Effect, Event, EventBody, InboundMessage, Parsed,
-    Profile, Reaction, Sender, StatusUpdate, Thread, UserChange,
+    Profile, Reaction, ReplyToken, Sender, StatusUpdate, Thread, UserChange,
 };
 pub use ids::{ConversationId, MessageId, Millis, UserId};
 pub use message::{

@@ -45,6 +45,11 @@ pub enum PartBody {
         /// The template.
         template: Template,
     },
+    /// Several bodies that the platform takes or refuses together, in order (LINE: five).
+    Bundle {
+        /// The bodies; none of them a bundle.
+        bodies: Vec<PartBody>,
+    },
 }
 
 /// One request that the platform takes or refuses whole. Stored with the message, so that a retry

@@ -290,11 +290,7 @@ mod tests {
     }
 
     fn ctx(fake: &Fake) -> Ctx<'_> {
-        Ctx {
-            transport: fake,
-            now: Millis(0),
-            max_media_bytes: 100,
-        }
+        Ctx { max_media_bytes: 100, ..Ctx::new(fake, Millis(0)) }
     }
 
     fn ok(result: &str) -> Step {

@@ -174,6 +174,8 @@ pub fn render(part: &Part, api: &Api, how: &How) -> Request {
             set("text", json!(template.name));
             "sendMessage"
         }
+        // `plan` makes none.
+        PartBody::Bundle { .. } => "sendMessage",
     };
     if media && !how.files.is_empty() {
         let files = files(part, how);

@@ -240,7 +240,10 @@ fn has_text(part: &Part) -> bool {
     match &part.body {
         PartBody::Text { .. } => true,
         PartBody::Media { caption, .. } | PartBody::Album { caption, .. } => caption.is_some(),
-        PartBody::Location { .. } | PartBody::Contact { .. } | PartBody::Template { .. } => false,
+        PartBody::Location { .. }
+        | PartBody::Contact { .. }
+        | PartBody::Template { .. }
+        | PartBody::Bundle { .. } => false,
     }
 }
 
@@ -255,7 +258,7 @@ fn too_long(part: &Part) -> Refused {
         PartBody::Location { .. } => "location",
         PartBody::Contact { .. } => "contacts",
         PartBody::Media { .. } | PartBody::Album { .. } => "attachments",
-        PartBody::Text { .. } | PartBody::Template { .. } => "message",
+        PartBody::Text { .. } | PartBody::Template { .. } | PartBody::Bundle { .. } => "message",
     };
     Refused::new(argument, "too long for one text message")
 }

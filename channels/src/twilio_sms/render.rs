@@ -91,8 +91,9 @@ pub fn body(part: &Part, carriage: Carriage) -> String {
         }
         PartBody::Location { location } => lines.push(location.as_text()),
         PartBody::Contact { contact } => lines.push(contact.as_text()),
-        // `plan` refuses templates.
+        // `plan` refuses templates and makes no bundles.
         PartBody::Template { template } => lines.push(template.name.clone()),
+        PartBody::Bundle { .. } => {}
     }
     let by_link = |a: &&OutgoingAttachment| {
         carriage == Carriage::Links || !goes_as_media(&part.to, a)
@@ -121,7 +122,8 @@ pub fn attachments(part: &Part) -> &[OutgoingAttachment] {
         PartBody::Text { .. }
         | PartBody::Location { .. }
         | PartBody::Contact { .. }
-        | PartBody::Template { .. } => &[],
+        | PartBody::Template { .. }
+        | PartBody::Bundle { .. } => &[],
     }
 }
 

@@ -312,6 +312,7 @@ fn thread(chat: &Chat, address: Address, topic: Option<i64>) -> Thread {
         address: address.to_string(),
         title: chat.title.clone(),
         extra: Some(chat.id.to_string()),
+        reply_token: None,
         source: None,
     }
 }
@@ -321,6 +322,7 @@ fn private_thread(user: i64) -> Thread {
     Thread {
         address: user.to_string(),
         extra: Some(user.to_string()),
+        reply_token: None,
         ..Thread::default()
     }
 }

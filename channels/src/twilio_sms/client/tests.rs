@@ -78,11 +78,7 @@ fn settings() -> Settings {
 }
 
 fn ctx(script: &Script) -> Ctx<'_> {
-    Ctx {
-        transport: script,
-        now: NOW,
-        max_media_bytes: 1000,
-    }
+    Ctx { max_media_bytes: 1000, ..Ctx::new(script, NOW) }
 }
 
 const MEDIA: &str = "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1";
