@@ -37,6 +37,8 @@ mod sandbox;
 mod signed;
 #[path = "behaviour/total.rs"]
 mod total;
+#[path = "behaviour/toy/mod.rs"]
+mod toy;
 #[path = "behaviour/world.rs"]
 mod world;
 
@@ -123,6 +125,7 @@ fn main() -> ExitCode {
         "suite::unsigned-is-current".to_owned(),
         signed::table_is_current,
     ));
+    trials.extend(toy::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
