@@ -45,7 +45,7 @@ use switchboard_channels::model::Part;
 use world::{Fake, calm, deliver, text_part};
 
 /// Iterations per kind unless `FUZZ_ITERATIONS` says otherwise: a second or two, unoptimised.
-const ITERATIONS: u64 = 400;
+const ITERATIONS: u64 = 4000;
 
 /// The most bytes of our own making beside what came in.
 const OWN_BYTES: usize = 20_000;

@@ -5,7 +5,7 @@ use super::inbound::events;
 use super::outbound::Written;
 use std::collections::BTreeSet;
 use switchboard_channels::model::{
-    AttachmentKind, Capabilities, DeliveryStatus, EventBody, OutgoingAttachment, PartBody, Support,
+    AttachmentKind, Capabilities, DeliveryStatus, EventBody, PartBody, Support,
 };
 
 /// Every kind of event and every status that is announced comes in some inbound fixture.
@@ -117,8 +117,7 @@ fn note(declared: &Capabilities, written: &Written, used: &mut Used) {
             used.features.insert(feature);
         }
     }
-    for (name, url) in &written.attachments {
-        let attachment = OutgoingAttachment::new(name, url);
+    for attachment in written.attached() {
         let carried = declared.carried_as(attachment.kind, &attachment.mime);
         used.media.extend(carried.map(AttachmentKind::name));
     }

@@ -33,7 +33,7 @@ impl Samples {
             .map_err(|e| e.to_string())?;
         let mut samples = Self {
             to: to.address,
-            reply_to: "1".to_owned(),
+            reply_to: String::new(),
             template: Template {
                 name: "welcome".to_owned(),
                 languages: vec!["en".to_owned()],
@@ -48,6 +48,9 @@ impl Samples {
                 samples.reply_to = written.reply_to.unwrap_or(samples.reply_to);
                 samples.template = written.template.unwrap_or(samples.template);
             }
+        }
+        if samples.reply_to.is_empty() && channel.capabilities().reply != Support::No {
+            return Err("no outbound fixture has a `reply_to` to take as a sample".into());
         }
         Ok(samples)
     }

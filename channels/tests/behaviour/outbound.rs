@@ -22,8 +22,8 @@ pub struct Written {
     pub to: String,
     /// The text.
     pub text: String,
-    /// Name and link of each attachment.
-    pub attachments: Vec<(String, String)>,
+    /// Name and link of each attachment, and its kind where no name suggests it (`voice`).
+    pub attachments: Vec<Vec<String>>,
     /// A place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
@@ -51,18 +51,36 @@ impl Written {
         if written.to.is_empty() {
             return Err("`to` is missing".into());
         }
+        let whole = |a: &Vec<String>| match a.as_slice() {
+            [_, _] => true,
+            [_, _, kind] => ["voice", "sticker"].contains(&kind.as_str()),
+            _ => false,
+        };
+        if !written.attachments.iter().all(whole) {
+            return Err(
+                "an attachment is not a name, a link and perhaps `voice` or `sticker`".into(),
+            );
+        }
         Ok(written)
+    }
+
+    /// The attachments.
+    pub fn attached(&self) -> Vec<OutgoingAttachment> {
+        let attachment = |written: &Vec<String>| {
+            let plain = OutgoingAttachment::new(&written[0], &written[1]);
+            let kind = written.get(2).map(|kind| json!(kind));
+            let kind = kind.and_then(|kind| serde_json::from_value(kind).ok());
+            let kind = kind.unwrap_or(plain.kind);
+            OutgoingAttachment { kind, ..plain }
+        };
+        self.attachments.iter().map(attachment).collect()
     }
 
     /// The message.
     pub fn outgoing(&self) -> Outgoing {
         let mut message = Outgoing::new(MessageId(42), self.to.clone());
         message.text.clone_from(&self.text);
-        message.attachments = self
-            .attachments
-            .iter()
-            .map(|(name, url)| OutgoingAttachment::new(name, url))
-            .collect();
+        message.attachments = self.attached();
         message.location.clone_from(&self.location);
         message.contacts.clone_from(&self.contacts);
         message.reply_to.clone_from(&self.reply_to);
@@ -103,7 +121,7 @@ fn delivered(subject: &Subject, written: &Written) -> Result<Result<Delivered, V
         out.push((part, fake.take_calls()));
     }
     // The only links that may be fetched are those of the message.
-    let foreign = |url: &String| !written.attachments.iter().any(|(_, u)| u == url);
+    let foreign = |url: &String| !written.attachments.iter().any(|a| a[1] == *url);
     if let Some(url) = fake.take_fetched().into_iter().find(foreign) {
         return Err(format!("{url} is fetched, which the message does not name"));
     }

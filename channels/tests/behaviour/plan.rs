@@ -5,6 +5,7 @@ use super::fixture::Subject;
 use super::messages::{Samples, debatable, message, refusals};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+use std::cell::Cell;
 use switchboard_channels::Channel;
 use switchboard_channels::model::{
     Capabilities, Outgoing, OutgoingAttachment, Part, PartBody, Support,
@@ -14,25 +15,53 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Messages per kind and run.
 const CASES: u32 = 300;
 
-/// Runs `law` over generated messages; failing seeds are kept beside the suite and run first.
+/// The most characters of a failure that are shown.
+const SHOWN: usize = 3000;
+
+/// Whether a law had anything to say about a message.
+pub enum Judged {
+    /// It held.
+    Yes,
+    /// The message is none of its business.
+    No,
+}
+
+/// Runs `law` over generated messages; failing seeds are kept beside the suite and run first. The law
+/// says whether it had anything to judge. `PROPTEST_CASES` asks for more than `cases`.
 pub fn over_messages(
     subject: &Subject,
     cases: u32,
-    law: impl Fn(&dyn Channel, &Outgoing) -> Result<(), String>,
+    law: impl Fn(&dyn Channel, &Outgoing) -> Result<Judged, String>,
 ) -> Result<(), String> {
     let channel = subject.channel()?;
     let declared = channel.capabilities();
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/behaviour.seeds");
+    let asked = std::env::var("PROPTEST_CASES").map_or(0, |n| n.parse().unwrap_or(0));
     let mut runner = TestRunner::new(Config {
-        cases,
+        cases: asked.max(cases),
         // The toy fails on purpose, which is nothing to remember.
         failure_persistence: switchboard_channels::kind(subject.kind.name)
             .map(|_| Box::new(FileFailurePersistence::Direct(seeds)) as _),
         ..Config::default()
     });
     let strategy = message(declared, Samples::of(subject)?);
-    let checked = |m: Outgoing| law(channel.as_ref(), &m).map_err(TestCaseError::fail);
-    runner.run(&strategy, checked).map_err(|e| e.to_string())
+    let judged = Cell::new(0);
+    let checked = |m: Outgoing| match law(channel.as_ref(), &m) {
+        Ok(Judged::Yes) => {
+            judged.set(judged.get() + 1);
+            Ok(())
+        }
+        Ok(Judged::No) => Ok(()),
+        Err(fault) => Err(TestCaseError::fail(fault)),
+    };
+    runner.run(&strategy, checked).map_err(|e| {
+        // A message of 6000 characters helps nobody; its beginning and its fault do.
+        e.to_string().chars().take(SHOWN).collect::<String>()
+    })?;
+    if judged.get() == 0 {
+        return Err("not one generated message was judged".into());
+    }
+    Ok(())
 }
 
 /// The law of refusals.
@@ -40,11 +69,11 @@ pub fn refuses(subject: &Subject) -> Result<(), String> {
     over_messages(subject, CASES, |channel, message| {
         let expected = refusals(channel.capabilities(), message);
         match channel.plan(message) {
-            Ok(_) if expected.is_empty() => Ok(()),
+            Ok(_) if expected.is_empty() => Ok(Judged::Yes),
             Ok(_) => Err(format!("{expected:?} should be refused")),
             Err(r) if r.reason.trim().is_empty() => Err(format!("{} for no reason", r.argument)),
-            Err(r) if expected.contains(r.argument) => Ok(()),
-            Err(r) if debatable(message) && r.argument == "quick_replies" => Ok(()),
+            Err(r) if expected.contains(r.argument) => Ok(Judged::Yes),
+            Err(r) if debatable(message) && r.argument == "quick_replies" => Ok(Judged::No),
             Err(r) => Err(format!("refused ({r}), which no capability says")),
         }
     })
@@ -54,7 +83,7 @@ pub fn refuses(subject: &Subject) -> Result<(), String> {
 pub fn keeps(subject: &Subject) -> Result<(), String> {
     over_messages(subject, CASES, |channel, message| {
         let Ok(parts) = channel.plan(message) else {
-            return Ok(());
+            return Ok(Judged::No);
         };
         if channel.plan(message).as_ref() != Ok(&parts) {
             return Err("two plans of one message differ".into());
@@ -65,7 +94,8 @@ pub fn keeps(subject: &Subject) -> Result<(), String> {
         fitting(declared, &parts)?;
         attached(declared, message, &parts)?;
         extras(declared, message, &parts)?;
-        text(declared, message, &parts)
+        text(declared, message, &parts)?;
+        Ok(Judged::Yes)
     })
 }
 

@@ -4,7 +4,7 @@
 use super::fixture::{NOW, Subject};
 use super::inbound::{answer, unique};
 use super::messages::debatable;
-use super::plan::over_messages;
+use super::plan::{Judged, over_messages};
 use super::world::{Fake, arrived, deliver, run};
 use std::sync::{Arc, Mutex, PoisonError};
 use switchboard_channels::kit::emulator::{Action, CannotAct, Emulator, Hook};
@@ -310,15 +310,16 @@ pub fn takes(subject: &Subject) -> Result<(), String> {
     let to = sandbox.greeted()?;
     over_messages(subject, 150, |_, message| {
         if message.reply_to.is_some() || message.template.is_some() || debatable(message) {
-            return Ok(()); // Ids and templates of the fixtures' account are not the sandbox's.
+            return Ok(Judged::No); // Ids and templates of the fixtures' account are not the sandbox's.
         }
         let mut message = message.clone();
         message.to.clone_from(&to);
         if sandbox.channel.plan(&message).is_err() {
-            return Ok(());
+            return Ok(Judged::No);
         }
         let receipts = sandbox.sends(&message)?;
-        receipts.iter().try_for_each(super::answers::named)
+        receipts.iter().try_for_each(super::answers::named)?;
+        Ok(Judged::Yes)
     })
 }
 

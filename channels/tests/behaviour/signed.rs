@@ -67,8 +67,13 @@ fn still_refused(channel: &dyn Channel, request: &Inbound) -> Result<(), String>
     Ok(())
 }
 
-/// Bits that are flipped in each byte. Not bit 5: it turns `%2B` into `%2b`, which is the same form.
+/// The bit that is flipped in a byte, by its place. Not bit 5: it turns `%2B` into `%2b`, which is
+/// the same form.
 const BITS: [u8; 2] = [0x01, 0x80];
+
+/// Bytes that are hashed for one fixture at most. Every byte of a body of 2 KB is flipped; of larger
+/// ones an even selection, since the work grows with the square of the length.
+const HASHED: usize = 8_000_000;
 
 fn body(channel: &dyn Channel, request: &Inbound, signed: bool) -> Result<(), String> {
     let refuses = |bytes: Vec<u8>| {
@@ -91,17 +96,18 @@ fn body(channel: &dyn Channel, request: &Inbound, signed: bool) -> Result<(), St
     if !request.body.is_empty() && !refuses(Vec::new()) {
         return Err("the request is believed without its body".into());
     }
-    for (i, byte) in request.body.iter().enumerate() {
-        for bit in BITS {
-            let mut bytes = request.body.to_vec();
-            bytes[i] = byte ^ bit;
-            if !refuses(bytes) {
-                let around = &request.body[i.saturating_sub(20)..(i + 20).min(request.body.len())];
-                return Err(format!(
-                    "bit {bit:#x} of body byte {i} may flip, in {:?}",
-                    String::from_utf8_lossy(around)
-                ));
-            }
+    let length = request.body.len();
+    let step = (length * length / HASHED).max(1);
+    for (i, byte) in request.body.iter().enumerate().step_by(step) {
+        let bit = BITS[(i / step) % BITS.len()];
+        let mut bytes = request.body.to_vec();
+        bytes[i] = byte ^ bit;
+        if !refuses(bytes) {
+            let around = &request.body[i.saturating_sub(20)..(i + 20).min(length)];
+            let around = String::from_utf8_lossy(around);
+            return Err(format!(
+                "bit {bit:#x} of body byte {i} may flip, in {around:?}"
+            ));
         }
     }
     Ok(())

@@ -12,10 +12,10 @@ use switchboard_channels::model::Parsed;
 use switchboard_channels::{Channel, Malformed};
 
 /// Random changes of bytes that each fixture gets.
-const RANDOM: usize = 300;
+const RANDOM: usize = 200;
 
-/// Changed documents that each fixture gets at most, spread evenly over all that there are.
-const STRUCTURAL: usize = 1500;
+/// Changed documents that each fixture gets: all that there are, or so many of them at random.
+const STRUCTURAL: usize = 600;
 
 /// Truncations, random changes and changed structures of a fixture.
 pub fn parses(subject: &Subject, name: &str) -> Result<(), String> {
@@ -36,7 +36,12 @@ pub fn parses(subject: &Subject, name: &str) -> Result<(), String> {
     }
     if let Ok(document) = serde_json::from_slice::<Value>(&body) {
         let all = json_variants(&document);
-        for number in (0..all).step_by((all / STRUCTURAL).max(1)) {
+        for number in 0..all.min(STRUCTURAL) {
+            let number = if all > STRUCTURAL {
+                rng.below(all)
+            } else {
+                number
+            };
             let (what, variant) = json_variant(&document, number);
             readable(channel, &request, &what, variant.to_string().into_bytes())?;
         }
