@@ -17,6 +17,8 @@ mod answers;
 mod config;
 #[path = "behaviour/declared.rs"]
 mod declared;
+#[path = "behaviour/elsewhere.rs"]
+mod elsewhere;
 #[path = "behaviour/expect.rs"]
 mod expect;
 #[path = "behaviour/fixture.rs"]
@@ -78,6 +80,7 @@ const KIND: &[(&str, OfKind)] = &[
     ("outbound-claims-are-shown", declared::outbound),
     ("any-status-classifies", answers::any_status),
     ("any-status-elsewhere", answers::any_status_elsewhere),
+    ("discreet-elsewhere", elsewhere::discreet),
     ("plan-refuses-what-it-must", plan::refuses),
     ("plan-keeps-what-it-takes", plan::keeps),
     ("sandbox-round-trip", sandbox::round_trip),

@@ -111,20 +111,32 @@ pub fn sound(subject: &Subject, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The events of a fixture; none where it is refused.
-pub fn events(subject: &Subject, name: &str) -> Result<Vec<Event>, String> {
+/// What a fixture is read as; nothing where it is refused or asks for a handshake.
+fn parsed(subject: &Subject, name: &str) -> Result<Parsed, String> {
     let channel = subject.channel()?;
     let request = subject.inbound(name)?;
+    let nothing = || Parsed::events(Vec::new());
     if channel.handshake(&request).is_some() {
-        return Ok(Vec::new());
+        return Ok(nothing());
     }
     let Ok(verified) = Verified::check(channel.as_ref(), &request) else {
-        return Ok(Vec::new());
+        return Ok(nothing());
     };
-    Ok(channel
-        .parse(&verified)
-        .map(|p| p.events)
-        .unwrap_or_default())
+    Ok(channel.parse(&verified).unwrap_or_else(|_| nothing()))
+}
+
+/// The events of a fixture.
+pub fn events(subject: &Subject, name: &str) -> Result<Vec<Event>, String> {
+    parsed(subject, name).map(|p| p.events)
+}
+
+/// The effects of all fixtures.
+pub fn effects(subject: &Subject) -> Result<Vec<Effect>, String> {
+    let mut all = Vec::new();
+    for name in subject.census().inbound {
+        all.extend(parsed(subject, &name)?.effects);
+    }
+    Ok(all)
 }
 
 /// What the gateway makes of a request, in the terms of the fixtures.

@@ -42,6 +42,8 @@ pub fn over_messages(
         // The toy fails on purpose, which is nothing to remember.
         failure_persistence: switchboard_channels::kind(subject.kind.name)
             .map(|_| Box::new(FileFailurePersistence::Direct(seeds)) as _),
+        // Shrinking is a kindness to the reader; five seconds of it are enough.
+        max_shrink_time: 5_000,
         ..Config::default()
     });
     let strategy = message(declared, Samples::of(subject)?);

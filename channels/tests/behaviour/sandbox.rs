@@ -307,13 +307,14 @@ pub fn blocks(subject: &Subject) -> Result<(), String> {
 /// The emulator takes every part of every message that `plan` takes.
 pub fn takes(subject: &Subject) -> Result<(), String> {
     let sandbox = Sandbox::new(subject)?;
-    let to = sandbox.greeted()?;
     over_messages(subject, 150, |_, message| {
         if message.reply_to.is_some() || message.template.is_some() || debatable(message) {
             return Ok(Judged::No); // Ids and templates of the fixtures' account are not the sandbox's.
         }
+        // From the start each time, so that a failing message fails alone.
+        sandbox.with(|e| e.reset());
         let mut message = message.clone();
-        message.to.clone_from(&to);
+        message.to = sandbox.greeted()?;
         if sandbox.channel.plan(&message).is_err() {
             return Ok(Judged::No);
         }

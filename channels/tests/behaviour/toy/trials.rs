@@ -47,6 +47,7 @@ defects! {
     RequestChanged => "rendered";
     OtherHost => "discreet";
     SecretInBody => "discreet";
+    GoesAnywhere => "discreet-elsewhere";
     Waits => "classified";
     ClassChanged => "classified-all";
     ErrorsSucceed => "any-status-classifies";
