@@ -1,0 +1,201 @@
+//! The law of signatures: a flipped bit in anything signed is refused.
+
+use super::fixture::Subject;
+use switchboard_channels::kit::http::{Headers, Inbound};
+use switchboard_channels::{Channel, Verified};
+
+/// A piece of a request that a platform may leave unsigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// The body.
+    Body,
+    /// Path and query.
+    Url,
+}
+
+/// What platforms do not sign. Everything else must be refused when a bit of it flips; and a kind
+/// that is listed here must really accept the change, so that no entry outlives its reason.
+pub const UNSIGNED: &[(&str, Piece, &str)] = &[
+    (
+        "telegram",
+        Piece::Body,
+        "the header is a shared secret, not a MAC over the body",
+    ),
+    (
+        "telegram",
+        Piece::Url,
+        "the header is a shared secret, not a MAC over the URL",
+    ),
+    (
+        "whatsapp",
+        Piece::Url,
+        "X-Hub-Signature-256 covers the raw body alone",
+    ),
+];
+
+/// Headers that steer the reading of a body and prove nothing: a flipped bit in them may be harmless.
+const NO_PROOF: [&str; 3] = ["content-type", "content-length", "host"];
+
+/// Flips bits of everything that should be signed, one at a time, and adds to it.
+pub fn flipped(subject: &Subject, name: &str) -> Result<(), String> {
+    let channel = subject.channel()?;
+    let channel = channel.as_ref();
+    let request = subject.inbound(name)?;
+    if channel.handshake(&request).is_some() {
+        return Ok(());
+    }
+    if Verified::check(channel, &request).is_err() {
+        return still_refused(channel, &request);
+    }
+    let signed = |piece| {
+        !UNSIGNED
+            .iter()
+            .any(|(kind, p, _)| *kind == subject.kind.name && *p == piece)
+    };
+    body(channel, &request, signed(Piece::Body))?;
+    url(channel, &request, signed(Piece::Url))?;
+    proofs(channel, &request)
+}
+
+/// A refused request is not let in by what comes after the refusal.
+fn still_refused(channel: &dyn Channel, request: &Inbound) -> Result<(), String> {
+    let mut empty = request.clone();
+    empty.body = bytes::Bytes::new();
+    if channel.verify(&empty).is_ok() {
+        return Err("the refused request is believed without its body".into());
+    }
+    Ok(())
+}
+
+/// The bit that is flipped in a byte, by its place. Not bit 5: it turns `%2B` into `%2b`, which is
+/// the same form.
+const BITS: [u8; 2] = [0x01, 0x80];
+
+/// Bytes that are hashed for one fixture at most. Every byte of a body of 2 KB is flipped; of larger
+/// ones an even selection, since the work grows with the square of the length.
+const HASHED: usize = 8_000_000;
+
+fn body(channel: &dyn Channel, request: &Inbound, signed: bool) -> Result<(), String> {
+    let refuses = |bytes: Vec<u8>| {
+        let mut changed = request.clone();
+        changed.body = bytes.into();
+        channel.verify(&changed).is_err()
+    };
+    let mut longer = request.body.to_vec();
+    longer.push(b'x');
+    if !signed {
+        return if refuses(longer) {
+            Err("the body is listed as unsigned, yet a change is refused".into())
+        } else {
+            Ok(())
+        };
+    }
+    if !refuses(longer) {
+        return Err("a longer body is believed".into());
+    }
+    if !request.body.is_empty() && !refuses(Vec::new()) {
+        return Err("the request is believed without its body".into());
+    }
+    let length = request.body.len();
+    let step = (length * length / HASHED).max(1);
+    for (i, byte) in request.body.iter().enumerate().step_by(step) {
+        let bit = BITS[(i / step) % BITS.len()];
+        let mut bytes = request.body.to_vec();
+        bytes[i] = byte ^ bit;
+        if !refuses(bytes) {
+            let around = &request.body[i.saturating_sub(20)..(i + 20).min(length)];
+            let around = String::from_utf8_lossy(around);
+            return Err(format!(
+                "bit {bit:#x} of body byte {i} may flip, in {around:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn url(channel: &dyn Channel, request: &Inbound, signed: bool) -> Result<(), String> {
+    let start = request.url.find("://").map_or(0, |i| i + 3);
+    let start = request.url[start..].find('/').map_or(0, |i| i + start);
+    let refuses = |url: String| {
+        let mut changed = request.clone();
+        changed.query = url
+            .split_once('?')
+            .map_or_else(String::new, |(_, q)| q.to_owned());
+        changed.url = url;
+        channel.verify(&changed).is_err()
+    };
+    if !signed {
+        return if refuses(format!("{}x", request.url)) {
+            Err("the URL is listed as unsigned, yet a change is refused".into())
+        } else {
+            Ok(())
+        };
+    }
+    for (i, byte) in request.url.bytes().enumerate().skip(start) {
+        let mut url = request.url.clone().into_bytes();
+        url[i] = byte ^ 0x01;
+        let Ok(url) = String::from_utf8(url) else {
+            continue;
+        };
+        if !refuses(url.clone()) {
+            return Err(format!("the URL may become {url}"));
+        }
+    }
+    if !refuses(format!("{}x", request.url)) {
+        return Err("a longer URL is believed".into());
+    }
+    Ok(())
+}
+
+/// Headers without which the request is refused hold the proof: there must be one, and none of its
+/// bytes may flip.
+fn proofs(channel: &dyn Channel, request: &Inbound) -> Result<(), String> {
+    let rebuilt = |which: &str, value: Option<&str>| {
+        let mut changed = request.clone();
+        changed.headers = Headers::default();
+        for (name, old) in request.headers.iter() {
+            match (name == which, value) {
+                (false, _) => changed.headers.push(name, old),
+                (true, Some(new)) => changed.headers.push(name, new),
+                (true, None) => {}
+            }
+        }
+        channel.verify(&changed)
+    };
+    let mut proven = false;
+    for (name, value) in request.headers.iter() {
+        if NO_PROOF.contains(&name) || rebuilt(name, None).is_ok() {
+            continue;
+        }
+        proven = true;
+        let longer = format!("{value}x");
+        if rebuilt(name, Some("")).is_ok() || rebuilt(name, Some(&longer)).is_ok() {
+            return Err(format!("{name} may be empty or longer"));
+        }
+        for (i, byte) in value.bytes().enumerate() {
+            let mut flipped = value.as_bytes().to_vec();
+            flipped[i] = byte ^ 0x01;
+            let Ok(flipped) = String::from_utf8(flipped) else {
+                continue;
+            };
+            if rebuilt(name, Some(&flipped)).is_ok() {
+                return Err(format!("byte {i} of {name} may flip: {flipped:?}"));
+            }
+        }
+    }
+    if proven {
+        Ok(())
+    } else {
+        Err("no header is needed for the request to be believed".into())
+    }
+}
+
+/// Entries of [`UNSIGNED`] name kinds that exist.
+pub fn table_is_current() -> Result<(), String> {
+    let stale = UNSIGNED
+        .iter()
+        .find(|(kind, _, _)| switchboard_channels::kind(kind).is_none());
+    stale.map_or(Ok(()), |(kind, _, _)| {
+        Err(format!("UNSIGNED names {kind:?}, which is no kind"))
+    })
+}
