@@ -2,7 +2,7 @@
 //! play its customer. Pure: they get requests and actions, and give answers and webhooks; somebody
 //! else listens and posts. A product feature (the sandbox) and the tests' double at once.
 
-use super::http::{Request, Response};
+use super::http::{Auth, Request, Response};
 use crate::model::{Location, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -182,3 +182,18 @@ pub trait Emulator: Send {
 
 /// Keeps the last so many lines of a phone: the sandbox must not grow without end.
 pub const PHONE_LINES_MAX: usize = 2000;
+
+/// The bearer token of a request: from its header when it came over the wire, from its `auth` when a
+/// test handed it over directly.
+pub fn bearer(request: &Request) -> Option<&str> {
+    match &request.auth {
+        Auth::Bearer(token) => Some(token.expose()),
+        _ => {
+            let header = request.headers.get("authorization")?;
+            let (scheme, token) = header.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then_some(token.trim())
+        }
+    }
+}
