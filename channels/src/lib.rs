@@ -37,6 +37,9 @@ use kit::settings::Common;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// Makes something of a kind from what every channel is told and the kind's own keys.
+pub type Build<T> = fn(&Common, Value) -> Result<T, SettingsError>;
+
 /// A kind of channel: what the configuration calls it and how one is built.
 pub struct Kind {
     /// The `kind` of the configuration and the name of the folder (`_` for `-`).
@@ -44,12 +47,12 @@ pub struct Kind {
     /// Source codes of its conversations, the usual one first.
     pub sources: &'static [&'static str],
     /// Builds a channel from its own keys.
-    pub build: fn(&Common, Value) -> Result<Arc<dyn Channel>, SettingsError>,
+    pub build: Build<Arc<dyn Channel>>,
     /// The keys of a sandbox channel: what `build` takes and `emulator` expects.
     pub sandbox_settings: fn() -> Value,
     /// Builds the emulator of an account with these settings. Hooks go to `Common::webhook_url`;
     /// `Common::api_base` is where the emulator itself is served.
-    pub emulator: fn(&Common, Value) -> Result<Box<dyn Emulator>, SettingsError>,
+    pub emulator: Build<Box<dyn Emulator>>,
 }
 
 /// Registers the kinds: module, name, source codes. The module has a `Settings` with
