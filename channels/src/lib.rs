@@ -72,7 +72,9 @@ macro_rules! kinds {
     };
 }
 
-kinds! {}
+kinds! {
+    whatsapp, "whatsapp", ["wa"];
+}
 
 /// The kind of this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
