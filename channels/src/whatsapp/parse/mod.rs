@@ -212,3 +212,61 @@ fn compact(raw: Raw<'_>) -> String {
         .map_or_else(|_| raw.get().to_owned(), |value| value.to_string())
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::http::{Headers, Method};
+    use bytes::Bytes;
+
+    fn read(body: &str) -> Result<Parsed, Malformed> {
+        parse(&Inbound {
+            method: Method::Post,
+            url: String::new(),
+            query: String::new(),
+            headers: Headers::default(),
+            body: Bytes::from(body.to_owned()),
+            received_at: Millis(1_795_000_100_000),
+        })
+    }
+
+    #[test]
+    fn depth_is_no_way_to_the_end_of_the_stack() {
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        for body in [
+            deep(500_000),
+            format!(r#"{{"object":"{OBJECT}","entry":{}}}"#, deep(500_000)),
+            format!(
+                r#"{{"object":"{OBJECT}","entry":[{{"changes":[{{"field":"account_update","value":{}}}]}}]}}"#,
+                deep(500_000)
+            ),
+            format!(
+                r#"{{"object":"{OBJECT}","entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{{"id":"w","from":"15550142233","type":"order","order":{{"x":{}}}}}]}}}}]}}]}}"#,
+                deep(500_000)
+            ),
+        ] {
+            assert_eq!(read(&body).unwrap().events.len(), 1);
+        }
+        assert!(read(&"[".repeat(500_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_json_says_where_and_never_what() {
+        let malformed = read("{\"secret\": tru").unwrap_err();
+        assert_eq!(malformed.expected, "JSON");
+        assert!(!malformed.detail.contains("secret"), "{malformed}");
+    }
+
+    #[test]
+    fn notices_that_repeat_word_for_word_are_told_apart_by_their_time() {
+        let at = |time: u32| {
+            let body = format!(
+                r#"{{"object":"{OBJECT}","entry":[{{"id":"1","time":{time},"changes":[{{"field":"phone_number_quality_update","value":{{"event":"DOWNGRADE"}}}}]}}]}}"#
+            );
+            read(&body).unwrap().events.remove(0)
+        };
+        assert_eq!(at(1_795_000_000), at(1_795_000_000));
+        assert_ne!(at(1_795_000_000).key, at(1_795_000_001).key);
+        assert_eq!(at(1_795_000_000).at, Millis(1_795_000_000_000));
+    }
+}

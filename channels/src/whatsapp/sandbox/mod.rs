@@ -384,3 +384,6 @@ impl Emulator for Cloud {
     }
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,11 @@ pub fn check(text: &str) -> Result<Accepted, Fault> {
     let Ok(Value::Object(mut body)) = serde_json::from_str(text) else {
         return Err(Fault::invalid("the body is no JSON object"));
     };
+    if let Some(Value::String(kind)) = body.get("type")
+        && !TYPES.contains(&kind.as_str())
+    {
+        return Err(Fault::unsupported(kind));
+    }
     let contents: Vec<(&str, Value)> = TYPES
         .iter()
         .filter_map(|name| body.remove(*name).map(|content| (*name, content)))
@@ -175,9 +180,6 @@ pub fn check(text: &str) -> Result<Accepted, Fault> {
     }
     (message.to, message.recipient, message.reference) = (head.to, head.recipient, reference);
     let kind = head.kind.as_deref().unwrap_or("text");
-    if !TYPES.contains(&kind) {
-        return Err(Fault::unsupported(kind));
-    }
     let mut contents = contents.into_iter();
     match (contents.next(), contents.next()) {
         (Some((name, content)), None) if name == kind => content_of(kind, content, &mut message)?,
