@@ -128,7 +128,9 @@ fn media_content(
     let mut object = json!({"link": attachment.url});
     match attachment.kind {
         AttachmentKind::File => set(&mut object, "filename", attachment.name.as_str()),
-        AttachmentKind::Voice => set(&mut object, "voice", true),
+        AttachmentKind::Voice if attachment.mime == plan::VOICE_NOTE => {
+            set(&mut object, "voice", true);
+        }
         _ => {}
     }
     let offer = plan::offer(choices);

@@ -280,7 +280,7 @@ fn place(place: &wire::Place) -> Option<InboundMessage> {
 
 fn cards(cards: &[wire::Card]) -> Option<InboundMessage> {
     let mut content = InboundMessage {
-        contacts: cards.iter().map(card).collect(),
+        contacts: cards.iter().filter_map(card).collect(),
         ..InboundMessage::default()
     };
     if content.contacts.is_empty() {
@@ -293,7 +293,8 @@ fn cards(cards: &[wire::Card]) -> Option<InboundMessage> {
     Some(content)
 }
 
-fn card(card: &wire::Card) -> ContactCard {
+/// A card is known by its name, else by its first number or address; without any there is none.
+fn card(card: &wire::Card) -> Option<ContactCard> {
     let none = wire::CardName::default();
     let name = card.name.as_ref().unwrap_or(&none);
     let phones: Vec<String> = card
@@ -314,14 +315,14 @@ fn card(card: &wire::Card) -> ContactCard {
         .or(Some(joined).filter(|j| !j.is_empty()))
         .or_else(|| phones.first().cloned())
         .or_else(|| emails.first().cloned());
-    ContactCard {
-        name: shown.unwrap_or_default(),
+    Some(ContactCard {
+        name: shown?,
         first_name: filled(&name.first_name),
         last_name: filled(&name.last_name),
         phones,
         emails,
         organisation: card.org.as_ref().and_then(|o| filled(&o.company)),
-    }
+    })
 }
 
 /// A pressed button or chosen row: what we put behind it, and what stood on it.

@@ -19,6 +19,17 @@ use choices::CHOICES_MAX;
 
 const MIB: u64 = 1024 * 1024;
 
+/// Types of sound. As a voice note only the last one is shown; the others are plain sound.
+const SOUND: &[&str] = &[
+    "audio/aac",
+    "audio/amr",
+    "audio/mpeg",
+    "audio/mp4",
+    VOICE_NOTE,
+];
+/// The type that voice notes have.
+pub const VOICE_NOTE: &str = "audio/ogg";
+
 /// Attachments (page "Media", read November 2026). A type that is not listed goes as a document.
 const MEDIA: &[MediaLimit] = &[
     MediaLimit {
@@ -33,12 +44,12 @@ const MEDIA: &[MediaLimit] = &[
     },
     MediaLimit {
         kind: AttachmentKind::Audio,
-        mimes: &["audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"],
+        mimes: SOUND,
         max_bytes: 16 * MIB,
     },
     MediaLimit {
         kind: AttachmentKind::Voice,
-        mimes: &["audio/ogg"],
+        mimes: SOUND,
         max_bytes: 16 * MIB,
     },
     MediaLimit {
