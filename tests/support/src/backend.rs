@@ -84,6 +84,11 @@ impl Backend {
         format!("http://127.0.0.1:{}/hooks/switchboard", self.port)
     }
 
+    /// A link to a file of this name on the backend's own server, which really hands it out.
+    pub fn file(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/files/{name}", self.port)
+    }
+
     /// Listens (again) on its port.
     pub async fn listen(&self) {
         let state = web::Data::from(Arc::clone(&self.state));
@@ -92,6 +97,7 @@ impl Backend {
                 .app_data(state.clone())
                 .app_data(web::PayloadConfig::new(16 << 20))
                 .route("/hooks/switchboard", web::post().to(receive))
+                .route("/files/{name}", web::get().to(file))
         })
         .workers(1)
         .disable_signals()
@@ -171,6 +177,18 @@ impl Backend {
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file that agents attach: any name, its type by the extension.
+async fn file(name: web::Path<String>) -> HttpResponse {
+    let mime = match name.rsplit('.').next() {
+        Some("jpg") => "image/jpeg",
+        Some("pdf") => "application/pdf",
+        _ => "application/octet-stream",
+    };
+    HttpResponse::Ok()
+        .content_type(mime)
+        .body(format!("the bytes of {name}"))
 }
 
 async fn receive(state: web::Data<State>, http: HttpRequest, body: web::Bytes) -> HttpResponse {
