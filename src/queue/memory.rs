@@ -30,7 +30,6 @@ enum Place {
         fence: i64,
         until: Instant,
         again: bool,
-        probe: bool,
     },
 }
 
@@ -45,8 +44,9 @@ struct Entry {
 enum Breaker {
     /// Failures in a row so far.
     Closed(u32),
-    /// One lease at a time until one succeeds.
-    Probing { out: bool },
+    /// One lease at a time until one succeeds: the fence of the one that is out. Known by its fence,
+    /// because a lease from before the breaker opened may end, or fail, while the probe is out.
+    Probing { probe: Option<i64> },
 }
 
 struct Lane {
@@ -254,19 +254,19 @@ impl Lane {
             }
             let entry = self.remove(group);
             if let Some(Entry {
-                place: Place::Leased { probe: true, .. },
+                place: Place::Leased { fence, .. },
                 ..
             }) = entry
             {
-                self.probe_ended();
+                self.lease_ended(fence);
             }
             self.place_ready(group, now, entry.map_or(Priority::Normal, |e| e.priority));
         }
     }
 
-    fn probe_ended(&mut self) {
-        if let Breaker::Probing { out } = &mut self.breaker {
-            *out = false;
+    fn lease_ended(&mut self, fence: i64) {
+        if self.breaker == (Breaker::Probing { probe: Some(fence) }) {
+            self.breaker = Breaker::Probing { probe: None };
         }
     }
 
@@ -301,8 +301,8 @@ impl Lane {
         let mut leases = Vec::new();
         let most = match self.breaker {
             Breaker::Closed(_) => most,
-            Breaker::Probing { out: false } => most.min(1),
-            Breaker::Probing { out: true } => 0,
+            Breaker::Probing { probe: None } => most.min(1),
+            Breaker::Probing { probe: Some(_) } => 0,
         };
         while leases.len() < most {
             let Some(group) = self.next_ready() else {
@@ -310,7 +310,9 @@ impl Lane {
             };
             let fence = fence.fetch_add(1, Ordering::Relaxed) + 1;
             let until = now + self.limits.lease;
-            let probe = matches!(self.breaker, Breaker::Probing { .. });
+            if let Breaker::Probing { probe } = &mut self.breaker {
+                *probe = Some(fence);
+            }
             let priority = self
                 .groups
                 .get(&group)
@@ -319,16 +321,10 @@ impl Lane {
                 fence,
                 until,
                 again: false,
-                probe,
             };
             self.groups.insert(group, Entry { place, priority });
             self.leases.insert((until, group));
             leases.push(Lease { group, fence });
-        }
-        if !leases.is_empty()
-            && let Breaker::Probing { out } = &mut self.breaker
-        {
-            *out = true;
         }
         let waiting = self.waiting.first().map(|(at, ..)| *at);
         let lapse = self.leases.first().map(|(until, _)| *until);
@@ -370,12 +366,10 @@ impl Lane {
         let Some(entry) = self.remove(lease.group) else {
             return;
         };
-        let Place::Leased { again, probe, .. } = entry.place else {
+        let Place::Leased { again, .. } = entry.place else {
             return;
         };
-        if probe {
-            self.probe_ended();
-        }
+        self.lease_ended(lease.fence);
         match next {
             Some(due) => self.place(&due, now),
             None if again => self.place_ready(lease.group, now, entry.priority),
@@ -403,7 +397,9 @@ impl Lane {
     }
 
     fn trip(&mut self, now: Instant) -> bool {
-        self.breaker = Breaker::Probing { out: false };
+        if matches!(self.breaker, Breaker::Closed(_)) {
+            self.breaker = Breaker::Probing { probe: None };
+        }
         self.rest(now + self.limits.breaker_rest);
         true
     }
