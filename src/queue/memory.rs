@@ -214,6 +214,7 @@ impl Lane {
     }
 
     fn schedule(&mut self, due: &Due, now: Instant) {
+        self.advance(now);
         match self.groups.get_mut(&due.group) {
             None => self.place(due, now),
             Some(Entry {
@@ -235,7 +236,9 @@ impl Lane {
         }
     }
 
-    /// Moves what became due, and lapsed leases, to the ready rows.
+    /// Moves what became due, and lapsed leases, to the ready rows. Every operation that looks at a
+    /// group's place begins with it, so that a lease lapses when its time is over and not only when
+    /// the next claim comes by.
     fn advance(&mut self, now: Instant) {
         while let Some(&(at, n, group)) = self.waiting.first() {
             if at > now {
@@ -260,7 +263,8 @@ impl Lane {
             {
                 self.lease_ended(fence);
             }
-            self.place_ready(group, now, entry.map_or(Priority::Normal, |e| e.priority));
+            // Its turn counts from when the lease lapsed, not from when somebody looked.
+            self.place_ready(group, until, entry.map_or(Priority::Normal, |e| e.priority));
         }
     }
 
@@ -344,6 +348,7 @@ impl Lane {
     }
 
     fn extend(&mut self, lease: Lease, now: Instant) -> bool {
+        self.advance(now);
         let length = self.limits.lease;
         let Some(Entry {
             place: Place::Leased { until, .. },
@@ -360,6 +365,7 @@ impl Lane {
     }
 
     fn finish(&mut self, lease: Lease, next: Option<Due>, now: Instant) {
+        self.advance(now);
         if self.held(lease).is_none() {
             return;
         }
@@ -423,6 +429,7 @@ impl Lane {
     }
 
     fn hasten(&mut self, groups: &[Group], now: Instant) {
+        self.advance(now);
         for &group in groups {
             match self.groups.get(&group).map(|e| e.place) {
                 Some(Place::Waiting { .. }) => {
