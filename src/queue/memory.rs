@@ -25,11 +25,11 @@ enum Place {
     Waiting { at: Instant, n: u64, retry: bool },
     /// Ready since a time.
     Ready { since: Instant, n: u64 },
-    /// Worked on. `again`: scheduled meanwhile.
+    /// Worked on. `again`: scheduled meanwhile, and how urgently.
     Leased {
         fence: i64,
         until: Instant,
-        again: bool,
+        again: Option<Priority>,
     },
 }
 
@@ -219,10 +219,9 @@ impl Lane {
             None => self.place(due, now),
             Some(Entry {
                 place: Place::Leased { again, .. },
-                priority,
+                ..
             }) => {
-                *again = true;
-                *priority = (*priority).min(due.priority);
+                *again = Some(again.map_or(due.priority, |p| p.min(due.priority)));
             }
             Some(entry) if due.priority < entry.priority => {
                 entry.priority = due.priority;
@@ -256,15 +255,13 @@ impl Lane {
                 break;
             }
             let entry = self.remove(group);
-            if let Some(Entry {
-                place: Place::Leased { fence, .. },
-                ..
-            }) = entry
-            {
+            let mut priority = entry.map_or(Priority::Normal, |e| e.priority);
+            if let Some(Place::Leased { fence, again, .. }) = entry.map(|e| e.place) {
                 self.lease_ended(fence);
+                priority = again.map_or(priority, |p| p.min(priority));
             }
             // Its turn counts from when the lease lapsed, not from when somebody looked.
-            self.place_ready(group, until, entry.map_or(Priority::Normal, |e| e.priority));
+            self.place_ready(group, until, priority);
         }
     }
 
@@ -324,7 +321,7 @@ impl Lane {
             let place = Place::Leased {
                 fence,
                 until,
-                again: false,
+                again: None,
             };
             self.groups.insert(group, Entry { place, priority });
             self.leases.insert((until, group));
@@ -376,10 +373,15 @@ impl Lane {
             return;
         };
         self.lease_ended(lease.fence);
-        match next {
-            Some(due) => self.place(&due, now),
-            None if again => self.place_ready(lease.group, now, entry.priority),
-            None => {}
+        match (next, again) {
+            (Some(due), Some(urgent)) => {
+                let priority = due.priority.min(urgent);
+                self.place(&Due { priority, ..due }, now);
+            }
+            (Some(due), None) => self.place(&due, now),
+            // What made it urgent before is done; only what came meanwhile counts.
+            (None, Some(priority)) => self.place_ready(lease.group, now, priority),
+            (None, None) => {}
         }
     }
 
