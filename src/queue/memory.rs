@@ -327,6 +327,14 @@ impl Lane {
             self.leases.insert((until, group));
             leases.push(Lease { group, fence });
         }
+        let more = !(self.normal.is_empty() && self.bulk.is_empty());
+        if more && matches!(self.breaker, Breaker::Closed(_)) {
+            // The caller wanted no more than it got, but there is more.
+            return Claim {
+                leases,
+                next: Some(Duration::ZERO),
+            };
+        }
         let waiting = self.waiting.first().map(|(at, ..)| *at);
         let lapse = self.leases.first().map(|(until, _)| *until);
         let next = waiting
