@@ -272,17 +272,16 @@ impl Lane {
     }
 
     fn next_ready(&mut self) -> Option<Group> {
-        self.claims += 1;
-        let bulk_first = self.claims.is_multiple_of(BULK_EVERY);
+        let bulk_first = (self.claims + 1).is_multiple_of(BULK_EVERY);
         let (first, second) = if bulk_first {
             (&mut self.bulk, &mut self.normal)
         } else {
             (&mut self.normal, &mut self.bulk)
         };
-        first
-            .pop_first()
-            .or_else(|| second.pop_first())
-            .map(|(_, group)| group)
+        let (_, group) = first.pop_first().or_else(|| second.pop_first())?;
+        // Looking in vain is no claim: it would move the bulk's turn at random.
+        self.claims += 1;
+        Some(group)
     }
 
     fn claim(&mut self, most: usize, now: Instant, fence: &AtomicI64) -> Claim {
