@@ -454,17 +454,25 @@ impl Lane {
     }
 
     fn take(&mut self, recipient: Group, parts: u32, now: u64) -> Result<(), Duration> {
-        let lane_full_at = self.limits.rate.take(self.lane_full_at, now, parts)?;
-        if let Some(rate) = self.limits.recipient {
-            let full_at = self.recipients.get(&recipient).copied().unwrap_or(0);
-            let full_at = rate.take(full_at, now, parts)?;
-            self.recipients.insert(recipient, full_at);
-            if self.recipients.len() >= self.swept_at_len {
-                self.recipients.retain(|_, full_at| *full_at > now);
-                self.swept_at_len = self.recipients.len() * 2 + BUCKETS_SWEEP;
+        let lane = self.limits.rate.take(self.lane_full_at, now, parts);
+        let Some(rate) = self.limits.recipient else {
+            self.lane_full_at = lane?;
+            return Ok(());
+        };
+        let full_at = self.recipients.get(&recipient).copied().unwrap_or(0);
+        match (lane, rate.take(full_at, now, parts)) {
+            (Ok(lane_full_at), Ok(full_at)) => {
+                self.lane_full_at = lane_full_at;
+                self.recipients.insert(recipient, full_at);
             }
+            // The longer of two waits: after the shorter one the other would refuse.
+            (Err(lane), Err(one)) => return Err(lane.max(one)),
+            (Err(wait), Ok(_)) | (Ok(_), Err(wait)) => return Err(wait),
         }
-        self.lane_full_at = lane_full_at;
+        if self.recipients.len() >= self.swept_at_len {
+            self.recipients.retain(|_, full_at| *full_at > now);
+            self.swept_at_len = self.recipients.len() * 2 + BUCKETS_SWEEP;
+        }
         Ok(())
     }
 
