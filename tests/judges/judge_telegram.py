@@ -72,7 +72,9 @@ def same_message(check, fixture, update):
     if not body.get("structured"):
         check.equal(f"{name}: the text", body.get("text", ""), text)
     ids = body["platform_id"].split(":")
-    check.equal(f"{name}: the number", ids[-1], str(message.message_id))
+    # What only one person of a group sees has the number 0 and another one beside it.
+    if message.message_id != 0:
+        check.equal(f"{name}: the number", ids[-1], str(message.message_id))
     check.equal(f"{name}: the chat", ids[0].split("@")[0], str(message.chat_id))
     if message.location and "location" in body:
         place = (body["location"]["latitude"], body["location"]["longitude"])
