@@ -86,6 +86,14 @@ impl Cloud {
         }
     }
 
+    /// Numbers begin at the time of the first use: an emulator that was restarted must not repeat the
+    /// ids of its predecessor, which the gateway remembers for good.
+    fn begin(&mut self, now: Millis) {
+        if self.counter == 0 {
+            self.counter = u64::try_from(now.0).unwrap_or(0);
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
@@ -360,6 +368,7 @@ impl Cloud {
 
 impl Emulator for Cloud {
     fn handle(&mut self, request: &Request, now: Millis) -> Exchange {
+        self.begin(now);
         match self.answer(request, now) {
             Ok(exchange) => exchange,
             Err(fault) => {
@@ -370,6 +379,7 @@ impl Emulator for Cloud {
     }
 
     fn act(&mut self, action: &Action, now: Millis) -> Result<Vec<Hook>, CannotAct> {
+        self.begin(now);
         self.acted(action, now)
     }
 
