@@ -516,7 +516,7 @@ async fn wait(
             return finished(function, message, &outcome);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || will_not_come(api, message, &outcome, left).await {
+        if left.is_zero() || will_not_come(api, &outcome, left).await {
             drop(news);
             gateway.outcomes.forget(message);
             return Ok(queued(message, &outcome));
@@ -536,23 +536,16 @@ async fn wait(
 }
 
 /// Whether nothing can come within the time that is left.
-async fn will_not_come(api: &Api, message: MessageId, outcome: &Outcome, left: Duration) -> bool {
+async fn will_not_come(api: &Api, outcome: &Outcome, left: Duration) -> bool {
     let left_ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
     if outcome.scheduled || (outcome.failures > 0 && outcome.next_at.since(now()) > left_ms) {
         return true;
     }
-    let store = &api.gateway.store;
-    let channel = store
-        .read(move |tx| at_once(reads::history(tx, message)))
-        .await;
-    let lane = match channel {
-        Ok(Some(history)) => history
-            .channel
-            .and_then(|c| api.gateway.channel(&c).map(|l| l.lane.clone())),
-        _ => None,
+    // A channel that is not configured any more sends nothing now.
+    let Some(live) = api.gateway.channel(&outcome.channel) else {
+        return true;
     };
-    let Some(lane) = lane else { return true };
-    match api.gateway.queue.stats(&lane).await {
+    match api.gateway.queue.stats(&live.lane).await {
         Ok(stats) => stats.paused || stats.resting.is_some(),
         Err(_down) => true,
     }
