@@ -584,22 +584,41 @@ fn finished(
             outcome.conversation,
         ));
     }
-    let response = match function {
-        "messaging-platforms-send-message" | "direct-message" => json!(true),
-        "send-message" => answers::stored_message(message, ""),
-        _ => {
-            let first = outcome.answers.first();
-            first
-                .and_then(|a| serde_json::from_str(a).ok())
-                .unwrap_or(Value::Null)
-        }
-    };
+    let response = answer(function, message, &outcome.answers);
     Ok(Success::sent(
         response,
         message,
         outcome.conversation,
         status,
     ))
+}
+
+/// What a function answers when everything is sent: the platform's own answer to the first part, in
+/// the shape that callers know.
+fn answer(function: &str, message: MessageId, answers: &[String]) -> Value {
+    let read = |text: &String| serde_json::from_str(text).unwrap_or(Value::Null);
+    let first = || answers.first().map_or(Value::Null, read);
+    match function {
+        "messaging-platforms-send-message" | "direct-message" => json!(true),
+        "send-message" => answers::stored_message(message, ""),
+        // The ids of all parts, as if they had been one request.
+        "line-send-message" => {
+            let sent: Vec<Value> = answers
+                .iter()
+                .map(read)
+                .filter_map(|a: Value| a.get("sentMessages").and_then(Value::as_array).cloned())
+                .flatten()
+                .collect();
+            json!({"sentMessages": sent})
+        }
+        // The platform's token that stood last here is the gateway's own business now: empty.
+        "wechat-send-message" => json!([first().to_string(), ""]),
+        "gbm-send-message" => {
+            let attachments = answers.get(1..).unwrap_or_default();
+            json!([first().to_string(), attachments, ""])
+        }
+        _ => first(),
+    }
 }
 
 /// A class by its stored name. What we gave up ourselves counts as the platform's error.

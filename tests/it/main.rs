@@ -10,6 +10,7 @@
 
 mod accounts;
 mod backend;
+mod bad_input;
 mod conversation;
 mod crash;
 mod door;
