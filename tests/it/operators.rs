@@ -177,6 +177,7 @@ async fn stuck() -> (World, String) {
 async fn a_stuck_message_becomes_a_dead_letter_and_its_retry_resumes_at_the_failed_part() {
     let (world, id) = stuck().await;
     let bot = world.emulator("bot");
+    world.backend().wait_status(&id, "failed").await;
     let failed = world.backend().about(&id);
     let failed = failed
         .iter()
