@@ -39,7 +39,7 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 pub struct Sqlite {
     units: mpsc::Sender<Unit>,
     readers: Arc<Mutex<Vec<Connection>>>,
-    reading: tokio::sync::Semaphore,
+    reading: Arc<tokio::sync::Semaphore>,
     path: PathBuf,
     /// Held for the life of the process; dropped last.
     _lock: File,
@@ -68,7 +68,7 @@ impl Sqlite {
         Ok(Self {
             units,
             readers: Arc::new(Mutex::new(readers)),
-            reading: tokio::sync::Semaphore::new(READERS),
+            reading: Arc::new(tokio::sync::Semaphore::new(READERS)),
             path: path.to_owned(),
             _lock: lock,
         })
@@ -115,13 +115,15 @@ impl Sqlite {
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let stopped = |what: &str| StoreError::Unavailable(format!("reading: {what}"));
-        let _permit = self
-            .reading
-            .acquire()
+        let permit = Arc::clone(&self.reading)
+            .acquire_owned()
             .await
             .map_err(|e| stopped(&e.to_string()))?;
         let readers = Arc::clone(&self.readers);
         let done = tokio::task::spawn_blocking(move || {
+            // Held as long as the connection, not as long as the caller: one that goes away in the
+            // middle must not let the next one in before there is a connection for it.
+            let _permit = permit;
             let taken = readers.lock().map_err(|e| stopped(&e.to_string()))?.pop();
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
             let result = unit(&mut Tx {
