@@ -100,9 +100,13 @@ impl Sqlite {
                 drop(reply.send(Err(error)));
             })),
         });
-        let closed = || StoreError::Unavailable("the store's writer has stopped".to_owned());
-        self.units.send(unit).await.map_err(|_closed| closed())?;
-        result.await.map_err(|_closed| closed())?
+        self.units.send(unit).await.map_err(|_closed| {
+            StoreError::Unavailable("the store's writer has stopped".to_owned())
+        })?;
+        // The writer drops what it cannot run.
+        result
+            .await
+            .map_err(|_dropped| StoreError::Unavailable("nothing was written".to_owned()))?
     }
 
     /// Runs a read-only unit. Sees everything whose `write` has returned.
@@ -126,14 +130,16 @@ impl Sqlite {
             let _permit = permit;
             let taken = readers.lock().map_err(|e| stopped(&e.to_string()))?.pop();
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
-            let result = unit(&mut Tx {
-                connection: &connection,
+            let result = caught(|| {
+                unit(&mut Tx {
+                    connection: &connection,
+                })
             });
             readers
                 .lock()
                 .map_err(|e| stopped(&e.to_string()))?
                 .push(connection);
-            result
+            result.unwrap_or_else(|| Err(stopped("the unit panicked")))
         });
         done.await.map_err(|e| stopped(&e.to_string()))?
     }
@@ -218,7 +224,9 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
         let error = StoreError::from(error);
         return (false, failing(unit, error));
     }
-    match unit(&mut Tx { connection }) {
+    // A panic takes its own unit with it and no other: nobody could write after the writer's end.
+    let result = caught(|| unit(&mut Tx { connection })).unwrap_or_else(|| Err(Box::new(|_| ())));
+    match result {
         Ok(reply) => match run("RELEASE unit") {
             Ok(_) => (true, reply),
             Err(error) => {
@@ -234,6 +242,12 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
             (false, reply)
         }
     }
+}
+
+/// Runs a unit; `None` when it panicked, which is logged by the panic itself.
+fn caught<T>(unit: impl FnOnce() -> T) -> Option<T> {
+    // What the unit leaves half done is in the transaction, which its caller rolls back.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(unit)).ok()
 }
 
 /// A unit that cannot be run: its caller gets the error.
