@@ -196,11 +196,18 @@ fn write_loop(connection: &mut Connection, mut queue: mpsc::Receiver<Unit>) {
         }
         while let Some(unit) = next.take() {
             replies.push(run(connection, unit));
-            if replies.len() < GROUP_MAX {
+            // On some errors (disk full, I/O) SQLite rolls the whole transaction back by itself. Then
+            // the next savepoint would be a transaction of its own, committed behind our back.
+            if replies.len() < GROUP_MAX && !connection.is_autocommit() {
                 next = queue.try_recv().ok();
             }
         }
-        let committed = connection.execute_batch("COMMIT").map_err(StoreError::from);
+        let committed = if connection.is_autocommit() {
+            let lost = "the transaction was rolled back";
+            Err(StoreError::Unavailable(lost.to_owned()))
+        } else {
+            connection.execute_batch("COMMIT").map_err(StoreError::from)
+        };
         if let Err(error) = &committed {
             tracing::error!(%error, "a grouped commit failed; its callers were told");
             if !connection.is_autocommit() {
@@ -235,9 +242,12 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
             }
         },
         Err(reply) => {
-            // A failed rollback leaves the transaction unusable, and then COMMIT fails for all.
             if let Err(error) = run("ROLLBACK TO unit").and_then(|_| run("RELEASE unit")) {
                 tracing::error!(%error, "a unit could not be rolled back");
+                // Half a unit must not be committed with the others: all are told that it failed.
+                if !connection.is_autocommit() {
+                    drop(connection.execute_batch("ROLLBACK"));
+                }
             }
             (false, reply)
         }
