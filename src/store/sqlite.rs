@@ -130,11 +130,18 @@ impl Sqlite {
             let _permit = permit;
             let taken = readers.lock().map_err(|e| stopped(&e.to_string()))?.pop();
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
-            let result = caught(|| {
-                unit(&mut Tx {
-                    connection: &connection,
-                })
-            });
+            // One snapshot for all statements of the unit: what it reads fits together.
+            let result = match connection.execute_batch("BEGIN") {
+                Ok(()) => caught(|| {
+                    unit(&mut Tx {
+                        connection: &connection,
+                    })
+                }),
+                Err(error) => Some(Err(error.into())),
+            };
+            if !connection.is_autocommit() {
+                drop(connection.execute_batch("ROLLBACK"));
+            }
             readers
                 .lock()
                 .map_err(|e| stopped(&e.to_string()))?
