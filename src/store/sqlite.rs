@@ -37,7 +37,9 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// An open database.
 pub struct Sqlite {
-    units: mpsc::Sender<Unit>,
+    /// Always there until the store is dropped.
+    units: Option<mpsc::Sender<Unit>>,
+    writer: Option<thread::JoinHandle<()>>,
     readers: Arc<Mutex<Vec<Connection>>>,
     reading: Arc<tokio::sync::Semaphore>,
     path: PathBuf,
@@ -61,12 +63,13 @@ impl Sqlite {
             .map(|_| connect(path, true))
             .collect::<Result<Vec<_>, StoreError>>()?;
         let (units, queue) = mpsc::channel(WAITING_MAX);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || write_loop(&mut writer, queue))
             .map_err(|e| StoreError::Open(e.to_string()))?;
         Ok(Self {
-            units,
+            units: Some(units),
+            writer: Some(thread),
             readers: Arc::new(Mutex::new(readers)),
             reading: Arc::new(tokio::sync::Semaphore::new(READERS)),
             path: path.to_owned(),
@@ -100,9 +103,9 @@ impl Sqlite {
                 drop(reply.send(Err(error)));
             })),
         });
-        self.units.send(unit).await.map_err(|_closed| {
-            StoreError::Unavailable("the store's writer has stopped".to_owned())
-        })?;
+        let stopped = || StoreError::Unavailable("the store's writer has stopped".to_owned());
+        let units = self.units.as_ref().ok_or_else(stopped)?;
+        units.send(unit).await.map_err(|_closed| stopped())?;
         // The writer drops what it cannot run.
         result
             .await
@@ -149,6 +152,19 @@ impl Sqlite {
             result.unwrap_or_else(|| Err(stopped("the unit panicked")))
         });
         done.await.map_err(|e| stopped(&e.to_string()))?
+    }
+}
+
+impl Drop for Sqlite {
+    /// Waits until what was handed in is committed: only then may the lock go, or the next process
+    /// would open the file beside this one's last writes.
+    fn drop(&mut self) {
+        self.units = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer broke off");
+        }
     }
 }
 
