@@ -113,9 +113,7 @@ async fn apply_one<S: Sql>(
     }
     match &event.body {
         EventBody::Message(message) => message_came(sql, unit, channel, event, message).await,
-        EventBody::Status(status) => {
-            progress::status_came(sql, unit, &channel.id, event, status).await
-        }
+        EventBody::Status(status) => progress::status_came(sql, unit, channel, event, status).await,
         EventBody::Edit(edit) => {
             let Some(target) = find(sql, channel, &edit.target).await? else {
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;

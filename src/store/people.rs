@@ -60,6 +60,26 @@ fn keys(channel: &ChannelInfo, sender: &Sender) -> Vec<(String, String)> {
     keys
 }
 
+/// The person behind a sender, if anybody knows one.
+pub async fn known_user<S: Sql>(
+    sql: &mut S,
+    channel: &ChannelInfo,
+    sender: &Sender,
+) -> Result<Option<UserId>, StoreError> {
+    for (scope, id) in keys(channel, sender) {
+        let row = sql
+            .row(
+                "SELECT user_id FROM identities WHERE scope = $1 AND platform_user_id = $2",
+                vals![&scope, &id],
+            )
+            .await?;
+        if let Some(mut row) = row {
+            return Ok(Some(UserId(row.int()?)));
+        }
+    }
+    Ok(None)
+}
+
 /// Finds the person behind a sender, or makes one; joins two that turn out to be the same.
 pub async fn resolve_user<S: Sql>(
     sql: &mut S,

@@ -3,10 +3,11 @@
 use super::StoreError;
 use super::inbound::Fate;
 use super::outbox::Unit;
+use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
 use super::sql::Sql;
 use crate::events::payload;
 use crate::vals;
-use switchboard_channels::model::{DeliveryStatus, Event, MessageId, StatusUpdate};
+use switchboard_channels::model::{DeliveryStatus, Event, MessageId, Millis, StatusUpdate};
 use switchboard_channels::{Class, Words};
 
 /// A part by message and number.
@@ -43,10 +44,14 @@ fn delivery(name: &str) -> Option<DeliveryStatus> {
 pub async fn status_came<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
-    channel: &str,
+    info: &ChannelInfo,
     event: &Event,
     status: &StatusUpdate,
 ) -> Result<Fate, StoreError> {
+    let channel = info.id.as_str();
+    if let Some(until) = status.watermark {
+        return up_to(sql, unit, info, event, status.status, until).await;
+    }
     let part = match find_part(sql, channel, &status.platform_id).await? {
         Some(part) => Some(part),
         None => match status
@@ -80,8 +85,52 @@ pub async fn status_came<S: Sql>(
         .await?;
         return Ok(Fate::Kept);
     };
-    let _ = event;
     advance(sql, unit, part, status.status, status.error.as_ref()).await?;
+    Ok(Fate::Applied)
+}
+
+/// A watermark is compared with our own time of sending; the two clocks may differ by so much.
+const CLOCKS_MS: i64 = 1000;
+
+/// Moves forward everything that was sent to a person up to a time: the watermarks of platforms that
+/// name no messages. Looks at the newest messages of the conversation only, so that its length costs
+/// nothing; older ones were behind an earlier watermark.
+async fn up_to<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    event: &Event,
+    status: DeliveryStatus,
+    until: Millis,
+) -> Result<Fate, StoreError> {
+    let Some(sender) = &event.sender else {
+        return Ok(Fate::Kept);
+    };
+    // Somebody whom nobody knows was sent nothing, and reading is no reason to make a user.
+    let Some(user) = known_user(sql, channel, sender).await? else {
+        return Ok(Fate::Kept);
+    };
+    let thread = event.thread.as_ref().and_then(|t| t.key.as_deref());
+    let key = thread_key(user, thread);
+    let Some(conversation) = find_conversation(sql, &channel.id, &key).await? else {
+        return Ok(Fate::Kept);
+    };
+    let rows = sql
+        .rows(
+            "SELECT p.message_id, p.idx FROM (SELECT id FROM messages WHERE conversation_id = $1
+                    AND outbound ORDER BY id DESC LIMIT 500) m
+             JOIN parts p ON p.message_id = m.id
+             WHERE p.state = 'sent' AND p.begun_at <= $2 ORDER BY p.message_id, p.idx",
+            vals![conversation.id.0, until.plus(CLOCKS_MS).0],
+        )
+        .await?;
+    for mut row in rows {
+        let part = PartKey {
+            message: MessageId(row.int()?),
+            idx: row.int()?,
+        };
+        advance(sql, unit, part, status, None).await?;
+    }
     Ok(Fate::Applied)
 }
 
