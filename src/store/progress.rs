@@ -246,6 +246,8 @@ async fn arrived<S: Sql>(
             .sends
             .push((channel.to_owned(), conversation, bulk));
     }
+    // Statuses that came under this id before anybody knew whose it was.
+    apply_early(sql, unit, channel, platform_id, part).await?;
     Ok(true)
 }
 
@@ -431,8 +433,8 @@ pub async fn apply_early<S: Sql>(
             error.map(|e| super::rows::from_json(&e)).transpose()?;
         found.extend(delivery(&name).map(|status| (status, error)));
     }
-    found.sort_by_key(|(status, _)| *status);
-    for (status, error) in found {
+    // The furthest alone counts: a failure that was delivered after all is none to tell of.
+    if let Some((status, error)) = found.into_iter().max_by_key(|(status, _)| *status) {
         advance(sql, unit, part, status, error.as_ref()).await?;
     }
     Ok(())
