@@ -357,7 +357,12 @@ pub async fn settle<S: Sql>(
         .await?;
     } else {
         sql.exec(
-            "UPDATE messages SET status = $1, dead = FALSE WHERE id = $2",
+            // What was said of a failure that was none would depend on which came first.
+            "UPDATE messages SET dead = FALSE,
+                error_class = CASE WHEN status = 'failed' THEN NULL ELSE error_class END,
+                error_code = CASE WHEN status = 'failed' THEN NULL ELSE error_code END,
+                error_message = CASE WHEN status = 'failed' THEN NULL ELSE error_message END,
+                status = $1 WHERE id = $2",
             vals![new, message.0],
         )
         .await?;
