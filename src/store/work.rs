@@ -235,7 +235,10 @@ async fn doubt<S: Sql>(
 ) -> Result<(), StoreError> {
     record(sql, unit, key, "unsure", Some((code, message))).await?;
     sql.exec(
-        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3",
+        // Only an open attempt: a stalled worker that gives up late must not bring a part back into
+        // doubt that its successor has sent.
+        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3
+            AND state = 'begun'",
         vals![unit.now.0, key.message.0, key.idx],
     )
     .await?;
