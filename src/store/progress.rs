@@ -215,20 +215,16 @@ async fn arrived<S: Sql>(
 ) -> Result<bool, StoreError> {
     let row = sql
         .row(
-            "SELECT p.state, m.conversation_id, m.bulk, m.dead, COALESCE(m.error_code, '')
+            "SELECT p.state, p.attempts, m.failures, m.conversation_id, m.bulk, m.dead,
+                COALESCE(m.error_code, '')
              FROM parts p JOIN messages m ON m.id = p.message_id
              WHERE p.message_id = $1 AND p.idx = $2 AND m.channel_id = $3",
             vals![part.message.0, part.idx, channel],
         )
         .await?;
     let Some(mut row) = row else { return Ok(false) };
-    let (state, conversation, bulk, dead, code) = (
-        row.text()?,
-        row.int()?,
-        row.bool()?,
-        row.bool()?,
-        row.text()?,
-    );
+    let (state, attempts, failures) = (row.text()?, row.int()?, row.int()?);
+    let (conversation, bulk, dead, code) = (row.int()?, row.bool()?, row.bool()?, row.text()?);
     sql.exec(
         "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
          VALUES ($1, $2, $3, $4) ON CONFLICT (channel_id, platform_id) DO NOTHING",
@@ -237,7 +233,10 @@ async fn arrived<S: Sql>(
     .await?;
     // A part that is being sent right now is settled by its worker, which looks for this row.
     let given_up = dead && code == "unsure" && state == "failed";
-    if state == "unsure" || given_up {
+    // One that waits for another try after a failure is not sent again. (After an operator's retry
+    // nothing has failed yet; what comes then may still be of the attempts before.)
+    let refuted = state == "waiting" && attempts > 0 && failures > 0;
+    if state == "unsure" || refuted || given_up {
         mark_sent(sql, part, None).await?;
         if given_up {
             reopen_or_finish(sql, unit, part.message, conversation).await?;

@@ -425,6 +425,10 @@ pub async fn put_off<S: Sql>(
         .await?;
     } else {
         record(sql, unit, key, put_off.error.class.name(), words).await?;
+        // The platform said no, but what it sent back meanwhile says that it took the part.
+        if has_evidence(sql, key).await? {
+            mark_sent(sql, key, None).await?;
+        }
         sql.exec(
             "UPDATE parts SET state = 'waiting' WHERE message_id = $1 AND idx = $2
                 AND state = 'begun'",
