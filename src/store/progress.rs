@@ -240,6 +240,8 @@ async fn arrived<S: Sql>(
         mark_sent(sql, part, None).await?;
         if given_up {
             reopen_or_finish(sql, unit, part.message, conversation).await?;
+        } else {
+            super::work::finish_if_sent(sql, unit, part.message).await?;
         }
         unit.wakes
             .sends

@@ -162,6 +162,10 @@ pub async fn begin<S: Sql>(
                 }
             }
             if has_evidence(sql, key).await? {
+                if state == "begun" {
+                    let words = ("evidence", "no answer was read, but it has arrived");
+                    record(sql, unit, key, "sent", Some(words)).await?;
+                }
                 mark_sent(sql, key, None).await?;
                 continue;
             }
@@ -324,15 +328,7 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    let left = sql
-        .row(
-            "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
-            vals![key.message.0],
-        )
-        .await?;
-    if left.is_none() {
-        finish_sent(sql, unit, key.message).await?;
-    }
+    finish_if_sent(sql, unit, key.message).await?;
     let conversation = taken.conversation;
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
@@ -343,6 +339,24 @@ pub async fn taken<S: Sql>(
         _ => Some(false),
     };
     Ok(After { next, more })
+}
+
+/// Closes a message if its parts are all sent.
+pub(super) async fn finish_if_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    let left = sql
+        .row(
+            "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
+            vals![message.0],
+        )
+        .await?;
+    if left.is_none() {
+        finish_sent(sql, unit, message).await?;
+    }
+    Ok(())
 }
 
 /// Closes a message whose parts are all sent.
@@ -428,6 +442,7 @@ pub async fn put_off<S: Sql>(
         // The platform said no, but what it sent back meanwhile says that it took the part.
         if has_evidence(sql, key).await? {
             mark_sent(sql, key, None).await?;
+            finish_if_sent(sql, unit, key.message).await?;
         }
         sql.exec(
             "UPDATE parts SET state = 'waiting' WHERE message_id = $1 AND idx = $2
