@@ -228,10 +228,16 @@ async fn message_came<S: Sql>(
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
     let user = found.user;
+    // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
+    let origin = if message.from_us {
+        Origin::Us
+    } else {
+        Origin::Contact
+    };
     let FoundConversation {
         mut conversation,
         created,
-    } = resolve_conversation(sql, unit, channel, user.id, thread, Origin::Contact).await?;
+    } = resolve_conversation(sql, unit, channel, user.id, thread, origin).await?;
     let author = if message.from_us {
         bot(sql).await?
     } else {
