@@ -118,6 +118,18 @@ async fn apply_one<S: Sql>(
             let Some(target) = find(sql, channel, &edit.target).await? else {
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;
             };
+            // Forward only: an older edit that comes late, or one of a message that was taken back,
+            // changes nothing.
+            let newer = sql
+                .exec(
+                    "UPDATE messages SET edited_at = $1
+                     WHERE id = $2 AND NOT deleted AND edited_at <= $1",
+                    vals![event.at.0, target.0],
+                )
+                .await?;
+            if newer == 0 {
+                return Ok(Fate::Duplicate);
+            }
             let attachments = match &edit.attachments {
                 Some(list) => Some(store_attachments(sql, unit, channel, target, list).await?),
                 None => None,

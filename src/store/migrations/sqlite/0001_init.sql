@@ -79,6 +79,8 @@ CREATE TABLE messages (
     creation_time    BIGINT NOT NULL,
     reply_to         BIGINT,
     deleted          BOOLEAN NOT NULL DEFAULT FALSE,
+    -- When its author last changed it, by the platform's clock.
+    edited_at        BIGINT NOT NULL DEFAULT 0,
     -- Only for what goes out.
     function         TEXT,
     channel_id       TEXT,
