@@ -151,6 +151,11 @@ async fn apply_one<S: Sql>(
             let Some(sender) = &event.sender else {
                 return keep(sql, unit, channel, "reaction of nobody", event).await;
             };
+            // The ids of erased messages are known for good; a reaction to one must not bring its
+            // writer back.
+            if super::reads::message(sql, target).await?.is_none() {
+                return Ok(Fate::Kept);
+            }
             let user = resolve_user(sql, unit, channel, sender).await?.user;
             react(sql, unit, target, user.id, &reaction.emoji, reaction.added).await?;
             Ok(Fate::Applied)
