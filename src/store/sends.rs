@@ -123,6 +123,12 @@ pub async fn accept<S: Sql>(
     {
         return Ok(known);
     }
+    // Looked at before anything is made: a refused send leaves no user or conversation behind.
+    if let Some(stored) = send.stored
+        && !is_stored(sql, stored).await?
+    {
+        return Ok(Accepted::Gone("message"));
+    }
     let (mut conversation, user, created) = match &send.target {
         Target::Conversation(id) => {
             let Some(conversation) = reads::conversation(sql, *id).await? else {
@@ -142,9 +148,7 @@ pub async fn accept<S: Sql>(
     let scheduled = send.send_at.is_some_and(|at| at > unit.now);
     let message = match send.stored {
         Some(stored) => {
-            if !open_stored(sql, unit, send, stored, scheduled).await? {
-                return Ok(Accepted::Gone("message"));
-            }
+            open_stored(sql, unit, send, stored, scheduled).await?;
             stored
         }
         None => insert_message(sql, unit, send, conversation.id, scheduled).await?,
@@ -273,36 +277,46 @@ async fn insert_message<S: Sql>(
     Ok(MessageId(row.int()?))
 }
 
-/// Turns a stored message into one that waits to be sent. `false`: it is gone or was sent before.
+/// Whether a message is only stored so far.
+async fn is_stored<S: Sql>(sql: &mut S, message: MessageId) -> Result<bool, StoreError> {
+    let row = sql
+        .row(
+            "SELECT 1 FROM messages WHERE id = $1 AND status = 'stored' AND NOT deleted",
+            vals![message.0],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Turns a stored message into one that waits to be sent.
 async fn open_stored<S: Sql>(
     sql: &mut S,
     unit: &Unit<'_>,
     send: &AcceptSend,
     stored: MessageId,
     scheduled: bool,
-) -> Result<bool, StoreError> {
-    let changed = sql
-        .exec(
-            "UPDATE messages SET outbound = TRUE, status = 'queued', function = $1, channel_id = $2,
+) -> Result<(), StoreError> {
+    sql.exec(
+        "UPDATE messages SET outbound = TRUE, status = 'queued', function = $1, channel_id = $2,
                 open = $3, bulk = $4, send_at = $5, scheduled = $6, accepted_at = $7,
                 deadline_at = $8, next_at = $9, parts = $10
-             WHERE id = $11 AND status = 'stored'",
-            vals![
-                &send.function,
-                &send.channel.id,
-                !scheduled,
-                send.bulk,
-                send.send_at.map(|t| t.0),
-                scheduled,
-                unit.now.0,
-                send.deadline_at.0,
-                send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
-                i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
-                stored.0
-            ],
-        )
-        .await?;
-    Ok(changed > 0)
+             WHERE id = $11",
+        vals![
+            &send.function,
+            &send.channel.id,
+            !scheduled,
+            send.bulk,
+            send.send_at.map(|t| t.0),
+            scheduled,
+            unit.now.0,
+            send.deadline_at.0,
+            send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
+            i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
+            stored.0
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Gives a message the conversation's next number: what orders it among the others, for good.
