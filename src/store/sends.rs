@@ -177,11 +177,16 @@ pub async fn accept<S: Sql>(
         )
         .await?;
     }
-    conversation.last_message_id = message;
+    // A message that was stored long ago is not the last one for being sent now.
+    conversation.last_message_id = conversation.last_message_id.max(message);
     conversation.last_update_time = unit.now;
     sql.exec(
         "UPDATE conversations SET last_message_id = $1, last_update_time = $2 WHERE id = $3",
-        vals![message.0, unit.now.0, conversation.id.0],
+        vals![
+            conversation.last_message_id.0,
+            unit.now.0,
+            conversation.id.0
+        ],
     )
     .await?;
     let id = conversation.id;
