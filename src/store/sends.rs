@@ -3,10 +3,11 @@
 use super::StoreError;
 use super::outbox::Unit;
 use super::people::{
-    ChannelInfo, Origin, from_recipient, resolve_conversation, resolve_user, set_status,
+    ChannelInfo, Origin, find_conversation, from_recipient, resolve_conversation, resolve_user,
+    set_status, thread_key,
 };
 use super::rows::{
-    ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
+    BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
 };
 use super::sql::Sql;
 use super::{inbound, reads};
@@ -138,11 +139,30 @@ pub async fn accept<S: Sql>(
         }
         Target::Recipient(recipient) => {
             let (sender, thread) = from_recipient(recipient);
-            let user = resolve_user(sql, unit, &send.channel, &sender).await?.user;
-            let found =
-                resolve_conversation(sql, unit, &send.channel, user.id, &thread, Origin::Us)
+            // A group has no id of a person: whose it is, its conversation knows.
+            let group = match &thread.key {
+                Some(key) if sender.ids.is_empty() => {
+                    let key = thread_key(BOT, Some(key));
+                    find_conversation(sql, &send.channel.id, &key).await?
+                }
+                _ => None,
+            };
+            match group {
+                Some(conversation) => (conversation, None, false),
+                None => {
+                    let user = resolve_user(sql, unit, &send.channel, &sender).await?.user;
+                    let found = resolve_conversation(
+                        sql,
+                        unit,
+                        &send.channel,
+                        user.id,
+                        &thread,
+                        Origin::Us,
+                    )
                     .await?;
-            (found.conversation, Some(user), found.created)
+                    (found.conversation, Some(user), found.created)
+                }
+            }
         }
     };
     let scheduled = send.send_at.is_some_and(|at| at > unit.now);
