@@ -38,9 +38,6 @@ async fn an_sms_that_arrived_without_an_answer_is_sent_once() {
 
 #[tokio::test]
 async fn a_whatsapp_message_that_arrived_without_an_answer_is_sent_once() {
-    if switchboard_channels::kind("whatsapp").is_none() {
-        return;
-    }
     let world = world().channel("wa", "whatsapp").start().await;
     let wa = world.emulator("wa");
     wa.say("hi").await;
