@@ -156,3 +156,30 @@ async fn a_refused_connection_is_no_doubt_and_is_retried() {
         "{outcomes:?}"
     );
 }
+
+#[tokio::test]
+async fn later_evidence_overrides_a_message_that_was_held() {
+    // No wait for evidence, and the platform cannot be asked: held at once. Its status comes later.
+    let keys = json!({"on_unsure": "hold", "unsure_wait_seconds": 0});
+    let world = world()
+        .channel_with("sms", "twilio-sms", keys)
+        .start()
+        .await;
+    let sms = world.emulator("sms");
+    sms.fault(reset(1, "Messages.json")).await;
+    sms.fault(
+        json!({"fault": "error", "status": 500, "count": 0, "path_contains": "Messages.json"}),
+    )
+    .await;
+    let id = world.text_later("sms", PHONE, "it did arrive").await;
+    world.message_when(&id, "delivered").await;
+    world.quiet().await;
+    assert!(world.dead().await.is_empty());
+    assert_eq!(sms.texts().await, ["it did arrive"]);
+    let told = world.backend().statuses(&id);
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("delivered"),
+        "{told:?}"
+    );
+}
