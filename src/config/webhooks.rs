@@ -8,7 +8,7 @@ use switchboard_channels::kit::sign;
 use url::Url;
 
 /// The events that the chat backend may ask for.
-pub const EVENTS: [&str; 14] = [
+pub const EVENTS: [&str; 15] = [
     "message-sent",
     "new-messages",
     "sms-sent",
@@ -21,6 +21,7 @@ pub const EVENTS: [&str; 14] = [
     "message-deleted",
     "message-reaction",
     "user-updated",
+    "user-deleted",
     "channel-paused",
     "channel-resumed",
 ];
