@@ -99,8 +99,10 @@ fn row(kind: &Kind, can: &Capabilities) -> [String; 13] {
     };
     let rate = match can.pacing.rate_per_recipient_per_second {
         Some(recipient) => format!(
-            "{}/s, {recipient}/s to one recipient",
-            can.pacing.rate_per_second
+            "{}/s, {}/s to one recipient",
+            can.pacing.rate_per_second,
+            // One in six seconds is a number without end.
+            (recipient * 100.0).round() / 100.0
         ),
         None => format!("{}/s", can.pacing.rate_per_second),
     };
