@@ -98,7 +98,6 @@ async fn a_pause_survives_a_restart() {
 #[tokio::test]
 async fn an_operators_pause_holds_messages_and_is_told() {
     let world = world().channel("bot", "telegram").start().await;
-    world.announce_error("the lane is paused");
     let bot = world.emulator("bot");
     bot.say("hi").await;
     world
