@@ -18,7 +18,7 @@
 //!
 //! ## Adding a platform
 //!
-//! Copy `telegram/`, the reference folder, and add one line to [`kinds!`] below. Nothing else
+//! Copy `telegram/`, the reference folder, and add one line to `kinds!` below. Nothing else
 //! changes: configuration, behaviour suite, fuzzer, `switchboard channels` and the sandbox read
 //! [`KINDS`].
 

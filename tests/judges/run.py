@@ -26,7 +26,6 @@ WITHOUT_A_JUDGE = {
     "line": "not written yet: line-bot-sdk",
     "slack": "not written yet: slack_sdk",
     "twitter": "not written yet: oauthlib",
-    "viber": "not written yet: viberbot",
     "wechat": "not written yet: wechatpy",
 }
 
