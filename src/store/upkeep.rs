@@ -408,13 +408,18 @@ pub async fn drop_letter<S: Sql>(
 ) -> Result<bool, StoreError> {
     if let Some((event, webhook)) = delivery_id(id) {
         let gone = sql
-            .exec(
+            .row(
                 "UPDATE deliveries SET dead = FALSE, open = FALSE, finished_at = $1
-                 WHERE event_id = $2 AND webhook_id = $3 AND (dead OR open)",
+                 WHERE event_id = $2 AND webhook_id = $3 AND (dead OR open) RETURNING group_id",
                 vals![unit.now.0, event, webhook],
             )
             .await?;
-        return Ok(gone > 0);
+        let Some(mut gone) = gone else {
+            return Ok(false);
+        };
+        // Those behind it may have waited for it.
+        unit.wakes.events.push((webhook.to_owned(), gone.int()?));
+        return Ok(true);
     }
     let Ok(message) = id.parse::<i64>() else {
         return Ok(false);
@@ -428,15 +433,18 @@ pub async fn drop_letter<S: Sql>(
     if struck > 0 {
         return Ok(true);
     }
+    // Not one that is just being sent: it may arrive, and would have been called dropped.
     let waiting = sql
         .row(
-            "SELECT 1 FROM messages WHERE id = $1 AND (open OR scheduled)",
+            "SELECT channel_id, conversation_id FROM messages m
+             WHERE m.id = $1 AND (m.open OR m.scheduled) AND NOT EXISTS (
+                SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state = 'begun')",
             vals![message],
         )
         .await?;
-    if waiting.is_none() {
+    let Some(mut waiting) = waiting else {
         return Ok(false);
-    }
+    };
     let dropped = Failure::dead("dropped", "dropped by an operator");
     fail(sql, unit, MessageId(message), &dropped).await?;
     sql.exec(
@@ -444,6 +452,11 @@ pub async fn drop_letter<S: Sql>(
         vals![message],
     )
     .await?;
+    // Those behind it may have waited for it. Whether all of them are bulk is not looked up: the
+    // group is only woken, and an urgent wake-up of a bulk group costs nobody much.
+    unit.wakes
+        .sends
+        .push((waiting.text()?, waiting.int()?, false));
     Ok(true)
 }
 
