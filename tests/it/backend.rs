@@ -3,7 +3,7 @@
 use crate::{CUSTOMER, world};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
-use switchboard_testkit::{Mood, until};
+use switchboard_testkit::{Backend, HOOK_KEY, Mood, until};
 
 #[tokio::test]
 async fn after_an_outage_of_the_backend_every_event_comes_once_and_in_order() {
@@ -105,4 +105,67 @@ async fn without_a_receiver_nothing_is_posted_and_nothing_piles_up() {
         .expect(200);
     world.quiet().await;
     assert!(world.backend().deliveries().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_that_a_kill_cut_off_comes_again_under_its_id() {
+    let world = world()
+        .channel("bot", "telegram")
+        .emulators_apart()
+        .start()
+        .await;
+    let backend = world.backend();
+    backend.mood(Mood::Hangs);
+    world.emulator("bot").say("hello").await;
+    until("a delivery that hangs", || async {
+        (!backend.deliveries().is_empty()).then_some(())
+    })
+    .await;
+    world.kill();
+    backend.mood(Mood::Takes);
+    world.restart().await;
+    backend.wait("new-messages", 1).await;
+    world.quiet().await;
+    let hung = backend.deliveries().into_iter().find(|d| !d.taken).unwrap();
+    let taken: Vec<_> = backend
+        .deliveries()
+        .into_iter()
+        .filter(|d| d.taken)
+        .collect();
+    assert_eq!(taken.len(), 3);
+    assert_eq!((&taken[0].id, &taken[0].body), (&hung.id, &hung.body));
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_holds_up_no_other() {
+    let (down, up) = (Backend::start().await, Backend::start().await);
+    let hook =
+        |id: &str, backend: &Backend| json!({"id": id, "url": backend.url(), "key": HOOK_KEY});
+    let world = world()
+        .channel("bot", "telegram")
+        .set("webhooks", json!([hook("down", &down), hook("up", &up)]))
+        .start()
+        .await;
+    down.leave().await;
+    let bot = world.emulator("bot");
+    for n in 0..10 {
+        bot.say(&format!("text {n}")).await;
+    }
+    up.wait("new-messages", 10).await;
+    assert!(down.deliveries().is_empty());
+    down.listen().await;
+    down.wait("new-messages", 10).await;
+    world.quiet().await;
+    let told = |backend: &Backend| -> Vec<String> {
+        backend
+            .events()
+            .into_iter()
+            .map(|e| format!("{} {}", e.name, e.data))
+            .collect()
+    };
+    assert_eq!(told(&down), told(&up), "both are told the same");
+    assert_eq!(
+        [down.complaints(), up.complaints()],
+        [Vec::<String>::new(), Vec::new()]
+    );
 }

@@ -106,7 +106,7 @@ async fn killed_under_load_it_loses_nothing_and_doubts_one_part_per_conversation
     for person in 0..PEOPLE {
         bot.say_as(&format!("{}", 2000 + person), "hi").await;
     }
-    bot.fault(json!({"fault": "delay", "ms": 300, "path_contains": "sendMessage"}))
+    bot.fault(json!({"fault": "delay", "ms": 600, "path_contains": "sendMessage"}))
         .await;
     for n in 0..EACH {
         for person in 0..PEOPLE {
@@ -122,6 +122,7 @@ async fn killed_under_load_it_loses_nothing_and_doubts_one_part_per_conversation
         before < PEOPLE * EACH,
         "everything was sent before the kill"
     );
+    bot.mend().await;
     world.restart().await;
     until("every text on every phone", || async {
         for person in 0..PEOPLE {
@@ -227,7 +228,7 @@ async fn sigterm_leaves_what_waits_to_the_next_start() {
         .await;
     let bot = world.emulator("bot");
     bot.say("hi").await;
-    bot.fault(json!({"fault": "delay", "ms": 100, "path_contains": "sendMessage"}))
+    bot.fault(json!({"fault": "delay", "ms": 400, "path_contains": "sendMessage"}))
         .await;
     let texts: Vec<String> = (0..20).map(|n| format!("text {n}")).collect();
     for text in &texts {
@@ -243,6 +244,7 @@ async fn sigterm_leaves_what_waits_to_the_next_start() {
     assert_eq!(world.wait_end().code(), Some(0));
     let sent = bot.texts().await.len();
     assert!(sent < 20, "nothing was left");
+    bot.mend().await;
     world.restart().await;
     world.message_when(&waited.word("message_id"), "sent").await;
     world.quiet().await;

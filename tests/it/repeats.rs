@@ -278,3 +278,34 @@ async fn concurrent_first_messages_of_one_person_are_one_conversation() {
     assert_eq!(world.backend().named("new-conversation-created").len(), 2);
     assert_eq!(world.backend().named("message-sent").len(), 40);
 }
+
+#[tokio::test]
+async fn a_failed_call_repeats_its_failure_and_tries_nothing() {
+    let world = world().channel("sms", "twilio-sms").start().await;
+    // Twilio's number of somebody who has said STOP.
+    let arguments = json!({
+        "to": "+15005550004", "message": "hello", "template": false, "idempotency_key": "key-4",
+    });
+    let first = world.api("send-sms", arguments.clone()).await.expect(422);
+    let again = world.api("send-sms", arguments).await.expect(422);
+    assert_eq!(first.json, again.json);
+    assert_eq!(world.emulator("sms").sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn calls_that_do_not_wait_are_one_message_too() {
+    let world = world().channel("sms", "twilio-sms").start().await;
+    let calls = (0..20).map(|_| keyed(&world, "key-5", "only once", json!({"wait": 0})));
+    let answers = futures_util::future::join_all(calls).await;
+    let ids: Vec<String> = answers.iter().map(|a| a.word("message_id")).collect();
+    assert!(
+        answers.iter().all(|a| matches!(a.status, 200 | 202)),
+        "{answers:?}"
+    );
+    assert!(
+        ids.iter().all(|id| *id == ids[0] && !id.is_empty()),
+        "{ids:?}"
+    );
+    world.message_when(&ids[0], "delivered").await;
+    assert_eq!(world.emulator("sms").texts().await, ["only once"]);
+}

@@ -232,3 +232,46 @@ async fn a_caller_is_not_kept_waiting_for_what_cannot_come_in_time() {
     let attempts: &Vec<Value> = message["attempts"].as_array().unwrap();
     assert_eq!(attempts[0]["platform"]["code"], "503", "{message}");
 }
+
+#[tokio::test]
+async fn what_the_contact_wrote_is_never_delivered() {
+    let world = world()
+        .channel("bot", "telegram")
+        .set("api.send_message_delivers", json!(true));
+    let world = world.start().await;
+    let bot = world.emulator("bot");
+    bot.say("hi").await;
+    let told = world.backend().wait("message-sent", 1).await[0].clone();
+    let arguments = json!({
+        "conversation_id": told.word("conversation_id"), "user_id": told.word("user_id"),
+        "message": "as if by the contact", "deliver": true,
+    });
+    world.api("send-message", arguments).await.expect(200);
+    world.quiet().await;
+    assert!(bot.sends().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_users_waiting_messages_are_not_sent() {
+    let world = world().channel("bot", "telegram").start().await;
+    let bot = world.emulator("bot");
+    bot.say("hi").await;
+    let user = world.backend().wait("message-sent", 1).await[0].word("user_id");
+    world
+        .post("/admin/lanes/bot/pause", json!({}))
+        .await
+        .expect(200);
+    world.text_later("bot", CUSTOMER, "too late").await;
+    world
+        .api("delete-user", json!({"user_id": user}))
+        .await
+        .expect(200);
+    world
+        .post("/admin/lanes/bot/resume", json!({}))
+        .await
+        .expect(200);
+    world.quiet().await;
+    assert!(bot.sends().await.is_empty());
+    let gone = world.api("get-user", json!({"user_id": user})).await;
+    assert_eq!(gone.response(), &json!(false), "{}", gone.text());
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// What signs: a Standard Webhooks secret as an operator would write it.
-pub(crate) const KEY: &str = "whsec_dGVzdGtpdC1iYWNrZW5kLWtleS0zMi1ieXRlcy0h";
+pub const KEY: &str = "whsec_dGVzdGtpdC1iYWNrZW5kLWtleS0zMi1ieXRlcy0h";
 
 /// How the backend feels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Backend {
 
 impl Backend {
     /// Starts it on a free port. Must be called inside a tokio runtime.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let state = Arc::new(State {
             deliveries: Mutex::default(),
             complaints: Mutex::default(),
@@ -169,8 +169,9 @@ impl Backend {
         .await
     }
 
-    /// What was wrong with deliveries.
-    pub(crate) fn complaints(&self) -> Vec<String> {
+    /// What was wrong with deliveries: signatures, envelopes. A world looks at its own backend's when
+    /// it is dropped; whoever starts another one looks here.
+    pub fn complaints(&self) -> Vec<String> {
         locked(&self.state.complaints).clone()
     }
 }

@@ -128,6 +128,11 @@ impl Emulator {
         .await
     }
 
+    /// Forgets the conversations, and the webhooks that still wait to be posted.
+    pub async fn reset(&self) {
+        self.post("reset", &json!({})).await.expect(200);
+    }
+
     /// Adds a fault and gives its number.
     pub async fn fault(&self, fault: Value) -> u64 {
         let answer = self.post("faults", &fault).await.expect(200);

@@ -22,7 +22,7 @@ pub mod sign;
 mod wait;
 mod world;
 
-pub use backend::{Backend, Delivery, Mood};
+pub use backend::{Backend, Delivery, KEY as HOOK_KEY, Mood};
 pub use config::{HOOK_ID, Setup, TOKEN};
 pub use emulator::Emulator;
 pub use http::Answer;
