@@ -26,6 +26,8 @@ import fixtures
 from checks import wait_for
 
 PUBLIC_URL = "https://gw.example.net"
+# A send is answered with how far it has come by then: statuses may have been quick.
+SENT = ("sent", "delivered", "read")
 TOKEN = "a-token-for-the-judges"
 # Two keys of the two forms that a receiver can have: any text, whose bytes sign, and base64.
 PLAIN_KEY = "any text: it signs as it is, ümlauts too"
