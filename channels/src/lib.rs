@@ -73,6 +73,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    whatsapp, "whatsapp", ["wa"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twilio_sms, "twilio-sms", ["tx"];

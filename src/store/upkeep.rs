@@ -234,7 +234,7 @@ pub async fn resume<S: Sql>(
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// `9` for a message, `event:12` for an event's delivery.
+    /// `9` for a message, `event:12:backend` for the delivery of an event to a receiver.
     pub id: String,
     /// Its lane.
     pub lane: String,
@@ -515,8 +515,8 @@ pub async fn prune<S: Sql>(
     gone += sql
         .exec(
             "DELETE FROM idempotency_keys WHERE created_at < $1 AND key IN
-                (SELECT k.key FROM idempotency_keys k JOIN messages m ON m.id = k.message_id
-                 WHERE k.created_at < $1 AND m.finished_at < $1
+                (SELECT k.key FROM idempotency_keys k LEFT JOIN messages m ON m.id = k.message_id
+                 WHERE k.created_at < $1 AND (m.id IS NULL OR m.finished_at < $1)
                  ORDER BY k.created_at LIMIT 1000)",
             vals![now - IDEMPOTENCY_MS],
         )
