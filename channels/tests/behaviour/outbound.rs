@@ -195,6 +195,7 @@ fn shown(request: &Request) -> Value {
         Auth::None => "none".to_owned(),
         Auth::Bearer(_) => "bearer".to_owned(),
         Auth::Basic { user, .. } => format!("basic:{user}"),
+        Auth::Header { name, .. } => format!("header:{name}"),
     };
     let body = match &request.body {
         Body::Empty => json!({"empty": true}),
