@@ -75,6 +75,7 @@ macro_rules! kinds {
 kinds! {
     telegram, "telegram", ["tg"];
     twilio_sms, "twilio-sms", ["tx"];
+    wechat, "wechat", ["wc"];
 }
 
 /// The kind of this name.
