@@ -184,6 +184,7 @@ impl Gateway {
     pub fn ctx(&self) -> Ctx<'_> {
         Ctx {
             max_media_bytes: self.limits.max_media_bytes,
+            tokens: &self.store,
             nonce: uuid::Uuid::new_v4().simple().to_string(),
             ..Ctx::new(&self.transport, crate::store::now())
         }

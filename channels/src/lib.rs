@@ -73,6 +73,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    whatsapp, "whatsapp", ["wa"];
     telegram, "telegram", ["tg"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];

@@ -43,14 +43,14 @@ pub(super) fn run(sources: &Sources, args: Args, output: &mut Output) -> anyhow:
 
 /// What a newcomer needs to go on: where it listens, the token, how to send and to receive.
 fn print(ready: &Ready, output: &mut Output) -> anyhow::Result<()> {
-    output.line(&format!("Switchboard listens on {}", ready.listen))?;
+    output.line(format!("Switchboard listens on {}", ready.listen))?;
     let channels: Vec<&str> = ready.channels.iter().map(|(id, _)| id.as_str()).collect();
-    output.line(&format!("Channels: {}", channels.join(", ")))?;
+    output.line(format!("Channels: {}", channels.join(", ")))?;
     if let Some((token, file)) = &ready.token {
-        output.line(&format!("API token (kept in {}): {token}", file.display()))?;
+        output.line(format!("API token (kept in {}): {token}", file.display()))?;
     }
     if let Some(sandbox) = &ready.sandbox {
-        output.line(&format!("Emulated phones: {sandbox}"))?;
+        output.line(format!("Emulated phones: {sandbox}"))?;
     }
     Ok(())
 }

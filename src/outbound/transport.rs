@@ -351,7 +351,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_guard_refuses_before_it_connects() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let transport = HttpTransport::new(Vec::new()).unwrap();
         for url in [
             "http://127.0.0.1:1/x",

@@ -13,8 +13,8 @@ use crate::events::payload;
 use crate::vals;
 use serde_json::json;
 use switchboard_channels::model::{
-    Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, UserChange,
-    UserId,
+    Attachment, ConversationId, DeliveryStatus, Effect, Event, EventBody, InboundMessage,
+    MessageId, Millis, UserChange, UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -113,9 +113,10 @@ async fn apply_one<S: Sql>(
     }
     match &event.body {
         EventBody::Message(message) => message_came(sql, unit, channel, event, message).await,
-        EventBody::Status(status) => {
-            progress::status_came(sql, unit, &channel.id, event, status).await
-        }
+        EventBody::Status(status) => match status.watermark {
+            Some(until) => watermark_came(sql, unit, channel, event, status.status, until).await,
+            None => progress::status_came(sql, unit, &channel.id, status).await,
+        },
         EventBody::Edit(edit) => {
             let Some(target) = find(sql, channel, &edit.target).await? else {
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;
@@ -199,6 +200,37 @@ async fn find<S: Sql>(
         )
         .await?;
     row.map(|mut row| row.int().map(MessageId)).transpose()
+}
+
+/// Everything that was sent to this contact up to a time has come so far.
+async fn watermark_came<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    event: &Event,
+    status: DeliveryStatus,
+    until: Millis,
+) -> Result<Fate, StoreError> {
+    let Some(sender) = &event.sender else {
+        return keep(sql, unit, channel, "watermark of nobody", event).await;
+    };
+    let user = resolve_user(sql, unit, channel, sender).await?.user;
+    let key = thread_key(
+        user.id,
+        event.thread.as_ref().and_then(|t| t.key.as_deref()),
+    );
+    let Some(conversation) = find_conversation(sql, &channel.id, &key).await? else {
+        return keep(
+            sql,
+            unit,
+            channel,
+            "watermark without a conversation",
+            event,
+        )
+        .await;
+    };
+    progress::watermark(sql, unit, conversation.id, status, until).await?;
+    Ok(Fate::Applied)
 }
 
 async fn message_came<S: Sql>(
@@ -299,6 +331,13 @@ async fn message_came<S: Sql>(
         ],
     )
     .await?;
+    if let Some(token) = &thread.reply_token {
+        sql.exec(
+            "UPDATE conversations SET reply_token = $1, reply_token_until = $2 WHERE id = $3",
+            vals![&token.token, token.expires_at.0, conversation.id.0],
+        )
+        .await?;
+    }
     let row = MessageRow {
         id,
         conversation_id: conversation.id,

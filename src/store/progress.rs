@@ -6,7 +6,9 @@ use super::outbox::Unit;
 use super::sql::Sql;
 use crate::events::payload;
 use crate::vals;
-use switchboard_channels::model::{DeliveryStatus, Event, MessageId, StatusUpdate};
+use switchboard_channels::model::{
+    ConversationId, DeliveryStatus, MessageId, Millis, StatusUpdate,
+};
 use switchboard_channels::{Class, Words};
 
 /// A part by message and number.
@@ -44,7 +46,6 @@ pub async fn status_came<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     channel: &str,
-    event: &Event,
     status: &StatusUpdate,
 ) -> Result<Fate, StoreError> {
     let part = match find_part(sql, channel, &status.platform_id).await? {
@@ -80,9 +81,38 @@ pub async fn status_came<S: Sql>(
         .await?;
         return Ok(Fate::Kept);
     };
-    let _ = event;
     advance(sql, unit, part, status.status, status.error.as_ref()).await?;
     Ok(Fate::Applied)
+}
+
+/// Messages that one watermark moves: a contact who comes back after weeks has read the newest.
+const WATERMARK_MAX: i64 = 200;
+
+/// Moves everything forward that was sent in a conversation up to a time.
+pub async fn watermark<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    conversation: ConversationId,
+    status: DeliveryStatus,
+    until: Millis,
+) -> Result<(), StoreError> {
+    let rows = sql
+        .rows(
+            "SELECT p.message_id, p.idx FROM messages m JOIN parts p ON p.message_id = m.id
+             WHERE m.conversation_id = $1 AND m.outbound AND p.state = 'sent'
+                AND p.begun_at <= $2 AND COALESCE(p.delivery, '') NOT IN ($3, 'read', 'failed')
+             ORDER BY m.id DESC, p.idx LIMIT $4",
+            vals![conversation.0, until.0, status.name(), WATERMARK_MAX],
+        )
+        .await?;
+    for mut row in rows {
+        let part = PartKey {
+            message: MessageId(row.int()?),
+            idx: row.int()?,
+        };
+        advance(sql, unit, part, status, None).await?;
+    }
+    Ok(())
 }
 
 async fn find_part<S: Sql>(
@@ -345,7 +375,7 @@ pub async fn announce<S: Sql>(
     let conversation = row.int()?;
     let data = payload::message_status_updated(&payload::StatusNews {
         message,
-        conversation: switchboard_channels::model::ConversationId(conversation),
+        conversation: ConversationId(conversation),
         status: row.text()?,
         parts: row.int()?,
         parts_sent: row.int()?,

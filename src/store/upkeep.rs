@@ -234,7 +234,7 @@ pub async fn resume<S: Sql>(
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// `9` for a message, `event:12` for an event's delivery.
+    /// `9` for a message, `event:12:backend` for the delivery of an event to a receiver.
     pub id: String,
     /// Its lane.
     pub lane: String,

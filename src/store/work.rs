@@ -35,6 +35,10 @@ pub struct Job {
     pub accepted_at: Millis,
     /// When this attempt began.
     pub begun_at: Millis,
+    /// A one-time right to answer, taken from the conversation for this attempt.
+    pub reply_token: Option<String>,
+    /// Until when the platform takes free text.
+    pub window_until: Option<Millis>,
 }
 
 impl Job {
@@ -151,6 +155,8 @@ pub async fn begin<S: Sql>(
             deadline_at,
             accepted_at: Millis(accepted_at),
             begun_at: Millis(begun_at.unwrap_or(unit.now.0)),
+            reply_token: None,
+            window_until: None,
         };
         if state == "begun" || state == "unsure" {
             if state == "begun" && fence != begin.fence {
@@ -197,8 +203,32 @@ pub async fn begin<S: Sql>(
         }
         job.attempt = attempts + 1;
         job.begun_at = unit.now;
+        rights(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
+}
+
+/// The reply window of the conversation, and its reply token, which is taken: no other attempt gets
+/// it.
+async fn rights<S: Sql>(sql: &mut S, unit: &Unit<'_>, job: &mut Job) -> Result<(), StoreError> {
+    let row = sql
+        .row(
+            "SELECT window_until, reply_token, reply_token_until FROM conversations WHERE id = $1",
+            vals![job.conversation.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    job.window_until = row.opt_int()?.map(Millis);
+    let (token, until) = (row.opt_text()?, row.opt_int()?.unwrap_or(0));
+    if let Some(token) = token {
+        sql.exec(
+            "UPDATE conversations SET reply_token = NULL WHERE id = $1",
+            vals![job.conversation.0],
+        )
+        .await?;
+        job.reply_token = Some(token).filter(|_| until > unit.now.0);
+    }
+    Ok(())
 }
 
 async fn open_attempt<S: Sql>(

@@ -516,7 +516,7 @@ async fn wait(
             return finished(function, message, &outcome);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || will_not_come(api, message, &outcome, left).await {
+        if left.is_zero() || will_not_come(api, &outcome, left).await {
             drop(news);
             gateway.outcomes.forget(message);
             return Ok(queued(message, &outcome));
@@ -536,23 +536,16 @@ async fn wait(
 }
 
 /// Whether nothing can come within the time that is left.
-async fn will_not_come(api: &Api, message: MessageId, outcome: &Outcome, left: Duration) -> bool {
+async fn will_not_come(api: &Api, outcome: &Outcome, left: Duration) -> bool {
     let left_ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
     if outcome.scheduled || (outcome.failures > 0 && outcome.next_at.since(now()) > left_ms) {
         return true;
     }
-    let store = &api.gateway.store;
-    let channel = store
-        .read(move |tx| at_once(reads::history(tx, message)))
-        .await;
-    let lane = match channel {
-        Ok(Some(history)) => history
-            .channel
-            .and_then(|c| api.gateway.channel(&c).map(|l| l.lane.clone())),
-        _ => None,
+    // A channel that is not configured any more sends nothing now.
+    let Some(live) = api.gateway.channel(&outcome.channel) else {
+        return true;
     };
-    let Some(lane) = lane else { return true };
-    match api.gateway.queue.stats(&lane).await {
+    match api.gateway.queue.stats(&live.lane).await {
         Ok(stats) => stats.paused || stats.resting.is_some(),
         Err(_down) => true,
     }
@@ -584,22 +577,41 @@ fn finished(
             outcome.conversation,
         ));
     }
-    let response = match function {
-        "messaging-platforms-send-message" | "direct-message" => json!(true),
-        "send-message" => answers::stored_message(message, ""),
-        _ => {
-            let first = outcome.answers.first();
-            first
-                .and_then(|a| serde_json::from_str(a).ok())
-                .unwrap_or(Value::Null)
-        }
-    };
+    let response = answer(function, message, &outcome.answers);
     Ok(Success::sent(
         response,
         message,
         outcome.conversation,
         status,
     ))
+}
+
+/// What a function answers when everything is sent: the platform's own answer to the first part, in
+/// the shape that callers know.
+fn answer(function: &str, message: MessageId, answers: &[String]) -> Value {
+    let read = |text: &String| serde_json::from_str(text).unwrap_or(Value::Null);
+    let first = || answers.first().map_or(Value::Null, read);
+    match function {
+        "messaging-platforms-send-message" | "direct-message" => json!(true),
+        "send-message" => answers::stored_message(message, ""),
+        // The ids of all parts, as if they had been one request.
+        "line-send-message" => {
+            let sent: Vec<Value> = answers
+                .iter()
+                .map(read)
+                .filter_map(|a: Value| a.get("sentMessages").and_then(Value::as_array).cloned())
+                .flatten()
+                .collect();
+            json!({"sentMessages": sent})
+        }
+        // The platform's token that stood last here is the gateway's own business now: empty.
+        "wechat-send-message" => json!([first().to_string(), ""]),
+        "gbm-send-message" => {
+            let attachments = answers.get(1..).unwrap_or_default();
+            json!([first().to_string(), attachments, ""])
+        }
+        _ => first(),
+    }
 }
 
 /// A class by its stored name. What we gave up ourselves counts as the platform's error.

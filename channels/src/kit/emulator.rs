@@ -200,3 +200,18 @@ pub fn basic(request: &Request) -> Option<(String, String)> {
         }
     }
 }
+
+/// The bearer token of a request: from its header when it came over the wire, from its `auth` when a
+/// test handed it over directly.
+pub fn bearer(request: &Request) -> Option<&str> {
+    match &request.auth {
+        Auth::Bearer(token) => Some(token.expose()),
+        _ => {
+            let header = request.headers.get("authorization")?;
+            let (scheme, token) = header.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then_some(token.trim())
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Small help for reading JSON that strangers wrote.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 ///
 /// # Errors
 /// When the element is not of this shape.
-pub fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, String> {
+pub fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, String> {
     serde_json::from_str(raw.get()).map_err(|e| shape(&e))
 }
 

@@ -52,6 +52,16 @@ pub enum PartBody {
     },
 }
 
+impl PartBody {
+    /// The bodies inside: those of a bundle, else this one.
+    pub fn flat(&self) -> &[Self] {
+        match self {
+            Self::Bundle { bodies } => bodies,
+            other => std::slice::from_ref(other),
+        }
+    }
+}
+
 /// One request that the platform takes or refuses whole. Stored with the message, so that a retry
 /// and a restart send exactly what was planned. Fields are only ever added, with a default: parts
 /// written by one release are delivered by the next.

@@ -62,7 +62,10 @@ pub fn outbound(subject: &Subject) -> Result<(), String> {
         if let Ok(parts) = channel.plan(&written.outgoing()) {
             note(declared, &written, &mut used);
             for part in parts {
-                note_body(&part.body, &mut used);
+                part.body
+                    .flat()
+                    .iter()
+                    .for_each(|body| note_body(body, &mut used));
             }
         }
     }

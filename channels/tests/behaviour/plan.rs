@@ -139,21 +139,24 @@ fn stored(parts: &[Part]) -> Result<(), String> {
     Ok(())
 }
 
-/// The text of a part and whether it is a caption.
-fn text_of(part: &Part) -> Option<(&str, bool)> {
-    match &part.body {
-        PartBody::Text { text } => Some((text, false)),
+/// The texts of a part, and whether each is a caption.
+fn texts_of(part: &Part) -> impl Iterator<Item = (&str, bool)> {
+    part.body.flat().iter().filter_map(|body| match body {
+        PartBody::Text { text } => Some((text.as_str(), false)),
         PartBody::Media { caption, .. } | PartBody::Album { caption, .. } => {
             caption.as_deref().map(|c| (c, true))
         }
-        PartBody::Location { .. } | PartBody::Contact { .. } | PartBody::Template { .. } => None,
-    }
+        PartBody::Location { .. }
+        | PartBody::Contact { .. }
+        | PartBody::Template { .. }
+        | PartBody::Bundle { .. } => None,
+    })
 }
 
 /// Each part is within the limits.
 fn fitting(declared: &Capabilities, parts: &[Part]) -> Result<(), String> {
     for part in parts {
-        if let Some((text, is_caption)) = text_of(part) {
+        for (text, is_caption) in texts_of(part) {
             let limit = if is_caption {
                 declared.caption.ok_or("a caption, but none is declared")?
             } else {
@@ -177,7 +180,8 @@ fn fitting(declared: &Capabilities, parts: &[Part]) -> Result<(), String> {
 fn attached(declared: &Capabilities, message: &Outgoing, parts: &[Part]) -> Result<(), String> {
     let sent: Vec<&OutgoingAttachment> = parts
         .iter()
-        .flat_map(|part| match &part.body {
+        .flat_map(|part| part.body.flat())
+        .flat_map(|body| match body {
             PartBody::Media { attachment, .. } => vec![attachment],
             PartBody::Album { attachments, .. } => attachments.iter().collect(),
             _ => Vec::new(),
@@ -202,15 +206,15 @@ fn attached(declared: &Capabilities, message: &Outgoing, parts: &[Part]) -> Resu
 /// declared fallback.
 fn extras(declared: &Capabilities, message: &Outgoing, parts: &[Part]) -> Result<(), String> {
     let (mut places, mut cards, mut templates) = (Vec::new(), Vec::new(), Vec::new());
-    for part in parts {
-        match &part.body {
+    for body in parts.iter().flat_map(|part| part.body.flat()) {
+        match body {
             PartBody::Location { location } => places.push(location),
             PartBody::Contact { contact } => cards.push(contact),
             PartBody::Template { template } => templates.push(template),
             _ => {}
         }
     }
-    let words: String = parts.iter().filter_map(text_of).map(|(t, _)| t).collect();
+    let words: String = parts.iter().flat_map(texts_of).map(|(t, _)| t).collect();
     let in_words =
         |support, text: &str| matches!(support, Support::Fallback(_)) && words.contains(text);
     let place = message.location.as_ref();
@@ -241,7 +245,7 @@ fn extras(declared: &Capabilities, message: &Outgoing, parts: &[Part]) -> Result
 
 /// The texts joined give the text back, and no grapheme is cut.
 fn text(declared: &Capabilities, message: &Outgoing, parts: &[Part]) -> Result<(), String> {
-    let pieces: Vec<&str> = parts.iter().filter_map(text_of).map(|(t, _)| t).collect();
+    let pieces: Vec<&str> = parts.iter().flat_map(texts_of).map(|(t, _)| t).collect();
     let joined = pieces.concat();
     if message.text.trim().is_empty() && joined.trim().is_empty() {
         return Ok(()); // Nobody sees a blank text: it may be left out.

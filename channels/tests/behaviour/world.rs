@@ -58,11 +58,7 @@ impl<'a> Fake<'a> {
 
     /// The world with this transport in it.
     pub fn ctx(&self) -> Ctx<'_> {
-        Ctx {
-            transport: self,
-            now: NOW,
-            max_media_bytes: 25 * 1024 * 1024,
-        }
+        Ctx::new(self, NOW)
     }
 }
 

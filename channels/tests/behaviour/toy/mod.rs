@@ -323,8 +323,8 @@ impl<const D: usize> Channel for Toy<D> {
                 caption: None,
             });
         }
-        if Defect::AttachmentLost.is(D) && bodies.len() > 1 {
-            bodies.truncate(1);
+        if Defect::AttachmentLost.is(D) {
+            bodies.pop();
         }
         let text = |text: &str| PartBody::Text {
             text: text.to_owned(),

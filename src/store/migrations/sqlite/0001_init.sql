@@ -55,6 +55,9 @@ CREATE TABLE conversations (
     -- Where an answer goes, in the platform's terms.
     address           TEXT NOT NULL,
     window_until      BIGINT,
+    -- A platform's one-time right to answer, and until when it is good.
+    reply_token       TEXT,
+    reply_token_until BIGINT,
     creation_time     BIGINT NOT NULL,
     last_update_time  BIGINT NOT NULL,
     last_message_id   BIGINT NOT NULL DEFAULT 0,
@@ -247,6 +250,16 @@ CREATE TABLE idempotency_keys (
     created_at  BIGINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+
+-- Access tokens that platforms hand out for a while, refreshed by one worker for all.
+CREATE TABLE tokens (
+    name              TEXT PRIMARY KEY,
+    value             TEXT NOT NULL,
+    version           BIGINT NOT NULL,
+    expires_at        BIGINT NOT NULL,
+    -- Somebody is at it until this time; 0: nobody.
+    refreshing_until  BIGINT NOT NULL
+) WITHOUT ROWID;
 
 -- Lanes that wait for a person or for better credentials; survives a restart.
 CREATE TABLE paused_lanes (
