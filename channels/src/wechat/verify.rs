@@ -6,7 +6,7 @@
 
 use super::config::{Mode, Settings};
 use super::crypt::{open, signature};
-use super::xml::{self, Node};
+use super::xml;
 use crate::error::Rejected;
 use crate::kit::http::{Inbound, Method, Reply};
 use crate::kit::sign::same;
@@ -100,7 +100,7 @@ fn is_encrypted(request: &Inbound) -> bool {
 
 /// The text of `Encrypt`.
 fn encrypted(body: &[u8]) -> Option<String> {
-    let document: Node = xml::read(body).ok()?;
+    let document = xml::document(body).ok()?;
     document.word("Encrypt").map(str::to_owned)
 }
 

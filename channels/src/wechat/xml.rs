@@ -1,8 +1,10 @@
-//! Small XML without tricks: elements, text, CDATA and the five named characters. Declared
-//! entities, document types and depth beyond reason are refused, not skipped.
+//! Callbacks as elements: small XML without tricks: elements, text, CDATA and the five named characters. Declared
+//! entities, document types and depth beyond reason are refused, not skipped. Or JSON, of the same
+//! names.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
+use serde_json::Value;
 
 /// The largest body that is read. WeChat's longest message has a few kilobytes; the compatible mode
 /// triples it.
@@ -52,6 +54,51 @@ impl Node {
     }
 }
 
+/// Reads a callback: XML or, where the console's switch was set, JSON with the same names.
+///
+/// # Errors
+/// With what is wrong, never with content.
+pub fn document(body: &[u8]) -> Result<Node, String> {
+    let json = || serde_json::from_slice::<Value>(body).ok();
+    let first = body.iter().find(|b| !b.is_ascii_whitespace());
+    let json = match first {
+        None | Some(b'<') => None,
+        Some(_) if body.len() > MAX_BYTES => None,
+        Some(_) => json(),
+    };
+    json.map_or_else(|| read(body), |value| Ok(of_json("json", &value, 0)))
+}
+
+/// JSON as elements: lists as several of one name, numbers as their digits. What lies too deep is
+/// left out.
+fn of_json(name: &str, value: &Value, depth: usize) -> Node {
+    let mut node = named(name);
+    match value {
+        Value::Object(fields) if depth < MAX_DEPTH => {
+            for (name, value) in fields {
+                match value {
+                    Value::Array(items) => {
+                        let items = items.iter().map(|item| of_json(name, item, depth + 1));
+                        node.children.extend(items);
+                    }
+                    other => node.children.push(of_json(name, other, depth + 1)),
+                }
+            }
+        }
+        Value::String(text) => node.text = clean(text),
+        Value::Number(number) => node.text = number.to_string(),
+        Value::Bool(value) => node.text = value.to_string(),
+        Value::Object(_) | Value::Array(_) | Value::Null => {}
+    }
+    node
+}
+
+/// Text without what XML does not allow: it is in no message; what comes in regardless is left out.
+fn clean(text: &str) -> String {
+    let allowed = |c: &char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    text.chars().filter(allowed).collect()
+}
+
 /// Reads a document up to the end of its first element; what follows is not looked at.
 ///
 /// # Errors
@@ -93,8 +140,7 @@ pub fn read(body: &[u8]) -> Result<Node, String> {
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) => None,
         };
         if let Some(mut node) = closed {
-            // What XML does not allow is in no message; what comes in regardless is left out.
-            node.text.retain(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'));
+            node.text = clean(&node.text);
             match open.last_mut() {
                 Some(parent) => parent.children.push(node),
                 None => return Ok(node),
@@ -167,6 +213,11 @@ mod tests {
         assert_eq!(texts, ["x", "y"]);
         let quoted = read(format!("<x>{}</x>", cdata("a]]>b")).as_bytes()).unwrap();
         assert_eq!(quoted.text, "a]]>b");
+        let json = br#" {"A": "a\u0001<b>", "N": 90071992547409931, "L": [{"D": "x"}, {"D": "y"}], "Z": null}"#;
+        let node = document(json).unwrap();
+        assert_eq!((node.text("A"), node.text("N")), (Some("a<b>"), Some("90071992547409931")));
+        assert_eq!(node.all("D").len(), 2);
+        assert_eq!(document(body.trim_start_matches('\u{feff}').as_bytes()).unwrap().name, "xml");
         assert_eq!(read(b"<x>a&#1;b\x07\tc</x>").unwrap().text, "ab\tc");
     }
 

@@ -31,7 +31,7 @@ pub fn parse(settings: &Settings, request: &Inbound) -> Result<Parsed, Malformed
         detail,
     };
     let body = body(settings, request).ok_or_else(|| malformed("it does not open".into()))?;
-    let document = xml::read(&body).map_err(malformed)?;
+    let document = xml::document(&body).map_err(malformed)?;
     let raw = String::from_utf8_lossy(&body);
     let mut parsed = Parsed {
         events: Vec::new(),

@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         if has_escapes(&text) {
             return Err(Fault(40033, "invalid charset. please check your request, if include \\uxxxx will create fail!"));
         }
-        serde_json::from_str(&text).map_err(|_| Fault::BROKEN)
+        serde_json::from_str(&text).ok().ok_or(Fault::BROKEN)
     }
 }
 
