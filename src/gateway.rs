@@ -255,7 +255,12 @@ impl Gateway {
             tracing::error!(lane = %lane, %error, "the lane is not paused");
         }
         metrics::gauge!(names::LANE_PAUSED, "lane" => lane.to_string()).set(1.0);
-        tracing::error!(lane = %lane, reason, message, "the lane is paused");
+        if reason == "operator" {
+            tracing::warn!(lane = %lane, reason, "the lane is paused");
+        } else {
+            // Nothing leaves this lane until somebody mends the account.
+            tracing::error!(lane = %lane, reason, message, "the lane is paused");
+        }
     }
 
     /// Resumes a lane. `false`: it was not paused.

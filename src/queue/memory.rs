@@ -607,3 +607,53 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::{Clock, Lanes, every_law};
+    use super::*;
+    use futures_util::future::BoxFuture;
+
+    /// The paused clock of the runtime.
+    struct Paused;
+
+    #[async_trait]
+    impl Clock for Paused {
+        async fn advance(&self, by: Duration) {
+            tokio::time::advance(by).await;
+        }
+    }
+
+    fn open(lanes: Lanes) -> BoxFuture<'static, (Arc<dyn Queue>, Arc<dyn Clock>)> {
+        Box::pin(async {
+            let queue: Arc<dyn Queue> = MemoryQueue::new(lanes, 0);
+            let clock: Arc<dyn Clock> = Arc::new(Paused);
+            (queue, clock)
+        })
+    }
+
+    every_law!(open => #[tokio::test(start_paused = true)]);
+
+    #[tokio::test(start_paused = true)]
+    async fn full_buckets_are_swept() {
+        let second = super::super::gcra::Rate::new(1.0, 1);
+        let limits = Limits {
+            rate: super::super::gcra::Rate::new(1e6, 1_000_000),
+            recipient: Some(second),
+            lease: Duration::from_secs(60),
+            breaker_failures: 5,
+            breaker_rest: Duration::from_secs(30),
+        };
+        let lane = LaneId::channel("one");
+        let queue = MemoryQueue::new([(lane.clone(), limits)], 0);
+        for recipient in 0..20_000 {
+            assert_eq!(queue.take(&lane, recipient, 1).await.unwrap(), Ok(()));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        // A thousand recipients are still owed a pause; the others need no bucket.
+        let kept = queue.lock(&lane).unwrap().recipients.len();
+        assert!((1000..5000).contains(&kept), "{kept} buckets are kept");
+        assert!(queue.take(&lane, 19_999, 1).await.unwrap().is_err());
+        assert_eq!(queue.take(&lane, 1, 1).await.unwrap(), Ok(()));
+    }
+}

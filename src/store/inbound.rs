@@ -13,8 +13,8 @@ use crate::events::payload;
 use crate::vals;
 use serde_json::json;
 use switchboard_channels::model::{
-    Attachment, ConversationId, DeliveryStatus, Effect, Event, EventBody, InboundMessage,
-    MessageId, Millis, UserChange, UserId,
+    Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, UserChange,
+    UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -113,14 +113,23 @@ async fn apply_one<S: Sql>(
     }
     match &event.body {
         EventBody::Message(message) => message_came(sql, unit, channel, event, message).await,
-        EventBody::Status(status) => match status.watermark {
-            Some(until) => watermark_came(sql, unit, channel, event, status.status, until).await,
-            None => progress::status_came(sql, unit, &channel.id, status).await,
-        },
+        EventBody::Status(status) => progress::status_came(sql, unit, channel, event, status).await,
         EventBody::Edit(edit) => {
             let Some(target) = find(sql, channel, &edit.target).await? else {
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;
             };
+            // Forward only: an older edit that comes late, or one of a message that was taken back,
+            // changes nothing.
+            let newer = sql
+                .exec(
+                    "UPDATE messages SET edited_at = $1
+                     WHERE id = $2 AND NOT deleted AND edited_at <= $1",
+                    vals![event.at.0, target.0],
+                )
+                .await?;
+            if newer == 0 {
+                return Ok(Fate::Duplicate);
+            }
             let attachments = match &edit.attachments {
                 Some(list) => Some(store_attachments(sql, unit, channel, target, list).await?),
                 None => None,
@@ -142,6 +151,11 @@ async fn apply_one<S: Sql>(
             let Some(sender) = &event.sender else {
                 return keep(sql, unit, channel, "reaction of nobody", event).await;
             };
+            // The ids of erased messages are known for good; a reaction to one must not bring its
+            // writer back.
+            if super::reads::message(sql, target).await?.is_none() {
+                return Ok(Fate::Kept);
+            }
             let user = resolve_user(sql, unit, channel, sender).await?.user;
             react(sql, unit, target, user.id, &reaction.emoji, reaction.added).await?;
             Ok(Fate::Applied)
@@ -202,37 +216,6 @@ async fn find<S: Sql>(
     row.map(|mut row| row.int().map(MessageId)).transpose()
 }
 
-/// Everything that was sent to this contact up to a time has come so far.
-async fn watermark_came<S: Sql>(
-    sql: &mut S,
-    unit: &mut Unit<'_>,
-    channel: &ChannelInfo,
-    event: &Event,
-    status: DeliveryStatus,
-    until: Millis,
-) -> Result<Fate, StoreError> {
-    let Some(sender) = &event.sender else {
-        return keep(sql, unit, channel, "watermark of nobody", event).await;
-    };
-    let user = resolve_user(sql, unit, channel, sender).await?.user;
-    let key = thread_key(
-        user.id,
-        event.thread.as_ref().and_then(|t| t.key.as_deref()),
-    );
-    let Some(conversation) = find_conversation(sql, &channel.id, &key).await? else {
-        return keep(
-            sql,
-            unit,
-            channel,
-            "watermark without a conversation",
-            event,
-        )
-        .await;
-    };
-    progress::watermark(sql, unit, conversation.id, status, until).await?;
-    Ok(Fate::Applied)
-}
-
 async fn message_came<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
@@ -262,10 +245,16 @@ async fn message_came<S: Sql>(
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
     let user = found.user;
+    // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
+    let origin = if message.from_us {
+        Origin::Us
+    } else {
+        Origin::Contact
+    };
     let FoundConversation {
         mut conversation,
         created,
-    } = resolve_conversation(sql, unit, channel, user.id, thread, Origin::Contact).await?;
+    } = resolve_conversation(sql, unit, channel, user.id, thread, origin).await?;
     let author = if message.from_us {
         bot(sql).await?
     } else {

@@ -83,7 +83,7 @@ pub async fn search_users<S: Sql>(sql: &mut S, text: &str) -> Result<Vec<UserRow
 }
 
 /// The pattern of a search: what the person typed, nothing of it special.
-fn like(text: &str) -> String {
+pub(super) fn like(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.to_lowercase().chars() {

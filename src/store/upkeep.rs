@@ -515,8 +515,8 @@ pub async fn prune<S: Sql>(
     gone += sql
         .exec(
             "DELETE FROM idempotency_keys WHERE created_at < $1 AND key IN
-                (SELECT k.key FROM idempotency_keys k JOIN messages m ON m.id = k.message_id
-                 WHERE k.created_at < $1 AND m.finished_at < $1
+                (SELECT k.key FROM idempotency_keys k LEFT JOIN messages m ON m.id = k.message_id
+                 WHERE k.created_at < $1 AND (m.id IS NULL OR m.finished_at < $1)
                  ORDER BY k.created_at LIMIT 1000)",
             vals![now - IDEMPOTENCY_MS],
         )

@@ -168,6 +168,10 @@ pub async fn begin<S: Sql>(
                 }
             }
             if has_evidence(sql, key).await? {
+                if state == "begun" {
+                    let words = ("evidence", "no answer was read, but it has arrived");
+                    record(sql, unit, key, "sent", Some(words)).await?;
+                }
                 mark_sent(sql, key, None).await?;
                 continue;
             }
@@ -265,7 +269,10 @@ async fn doubt<S: Sql>(
 ) -> Result<(), StoreError> {
     record(sql, unit, key, "unsure", Some((code, message))).await?;
     sql.exec(
-        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3",
+        // Only an open attempt: a stalled worker that gives up late must not bring a part back into
+        // doubt that its successor has sent.
+        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3
+            AND state = 'begun'",
         vals![unit.now.0, key.message.0, key.idx],
     )
     .await?;
@@ -351,15 +358,7 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    let left = sql
-        .row(
-            "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
-            vals![key.message.0],
-        )
-        .await?;
-    if left.is_none() {
-        finish_sent(sql, unit, key.message).await?;
-    }
+    finish_if_sent(sql, unit, key.message).await?;
     let conversation = taken.conversation;
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
@@ -370,6 +369,24 @@ pub async fn taken<S: Sql>(
         _ => Some(false),
     };
     Ok(After { next, more })
+}
+
+/// Closes a message if its parts are all sent.
+pub(super) async fn finish_if_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    let left = sql
+        .row(
+            "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
+            vals![message.0],
+        )
+        .await?;
+    if left.is_none() {
+        finish_sent(sql, unit, message).await?;
+    }
+    Ok(())
 }
 
 /// Closes a message whose parts are all sent.
@@ -452,6 +469,11 @@ pub async fn put_off<S: Sql>(
         .await?;
     } else {
         record(sql, unit, key, put_off.error.class.name(), words).await?;
+        // The platform said no, but what it sent back meanwhile says that it took the part.
+        if has_evidence(sql, key).await? {
+            mark_sent(sql, key, None).await?;
+            finish_if_sent(sql, unit, key.message).await?;
+        }
         sql.exec(
             "UPDATE parts SET state = 'waiting' WHERE message_id = $1 AND idx = $2
                 AND state = 'begun'",

@@ -4,15 +4,14 @@ use crate::{word, world};
 use serde_json::{Value, json};
 use switchboard_testkit::{Answer, World, sign};
 
-/// Two WhatsApp numbers, the second one with this app secret; `None` where the kind is not built in.
-async fn two_numbers(second_secret: &str) -> Option<World> {
-    switchboard_channels::kind("whatsapp")?;
+/// Two WhatsApp numbers, the second one with this app secret.
+async fn two_numbers(second_secret: &str) -> World {
     let first = json!({"phone_number_id": "1001", "app_secret": "the-secret-of-the-first-app"});
     let second = json!({"phone_number_id": "1002", "app_secret": second_secret});
     let setup = world()
         .channel_with("first", "whatsapp", first)
         .channel_with("second", "whatsapp", second);
-    Some(setup.start().await)
+    setup.start().await
 }
 
 /// A message to this number, posted to the first channel's URL and signed by the first one's app.
@@ -58,9 +57,7 @@ async fn replies_over(world: &World, conversation: &str) -> Vec<(String, Value)>
 
 #[tokio::test]
 async fn numbers_of_one_app_share_a_url_and_are_told_apart_by_the_account() {
-    let Some(world) = two_numbers("the-secret-of-the-first-app").await else {
-        return;
-    };
+    let world = two_numbers("the-secret-of-the-first-app").await;
     post_to_first(&world, "1002").await.expect(200);
     world.backend().wait("new-messages", 1).await;
     let told = &world.backend().named("message-sent")[0];
@@ -73,9 +70,7 @@ async fn numbers_of_one_app_share_a_url_and_are_told_apart_by_the_account() {
 
 #[tokio::test]
 async fn a_number_of_another_app_is_not_reached_by_a_secret_that_it_does_not_hold() {
-    let Some(world) = two_numbers("the-secret-of-another-app").await else {
-        return;
-    };
+    let world = two_numbers("the-secret-of-another-app").await;
     // Properly signed, so it is acknowledged; but it is for nobody whom this app may speak for.
     post_to_first(&world, "1002").await.expect(200);
     world.quiet().await;

@@ -261,6 +261,7 @@ async fn an_agents_file_arrives_on_every_kind_that_carries_files() {
             .flat_map(|l| l["extras"].as_array().unwrap())
             .collect();
         assert_eq!(extras.len(), 1, "{}: {phone:?}", kind.name);
+        world.quiet().await;
         let event = world.backend().about(&sent.word("message_id"));
         assert_eq!(
             event[0].data["attachments"],

@@ -14,12 +14,16 @@ mod bad_input;
 mod conversation;
 mod crash;
 mod door;
+mod files;
+mod full;
 
 mod limits;
 mod operators;
 mod order;
 mod repeats;
+mod start;
 mod statuses;
+mod talk;
 mod unsure;
 
 use serde_json::Value;

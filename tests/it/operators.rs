@@ -98,7 +98,6 @@ async fn a_pause_survives_a_restart() {
 #[tokio::test]
 async fn an_operators_pause_holds_messages_and_is_told() {
     let world = world().channel("bot", "telegram").start().await;
-    world.announce_error("the lane is paused");
     let bot = world.emulator("bot");
     bot.say("hi").await;
     world
@@ -177,6 +176,7 @@ async fn stuck() -> (World, String) {
 async fn a_stuck_message_becomes_a_dead_letter_and_its_retry_resumes_at_the_failed_part() {
     let (world, id) = stuck().await;
     let bot = world.emulator("bot");
+    world.backend().wait_status(&id, "failed").await;
     let failed = world.backend().about(&id);
     let failed = failed
         .iter()

@@ -38,9 +38,6 @@ async fn an_sms_that_arrived_without_an_answer_is_sent_once() {
 
 #[tokio::test]
 async fn a_whatsapp_message_that_arrived_without_an_answer_is_sent_once() {
-    if switchboard_channels::kind("whatsapp").is_none() {
-        return;
-    }
     let world = world().channel("wa", "whatsapp").start().await;
     let wa = world.emulator("wa");
     wa.say("hi").await;
@@ -157,5 +154,32 @@ async fn a_refused_connection_is_no_doubt_and_is_retried() {
     assert!(
         outcomes.len() > 1 && outcomes.iter().all(|o| o == "retry"),
         "{outcomes:?}"
+    );
+}
+
+#[tokio::test]
+async fn later_evidence_overrides_a_message_that_was_held() {
+    // No wait for evidence, and the platform cannot be asked: held at once. Its status comes later.
+    let keys = json!({"on_unsure": "hold", "unsure_wait_seconds": 0});
+    let world = world()
+        .channel_with("sms", "twilio-sms", keys)
+        .start()
+        .await;
+    let sms = world.emulator("sms");
+    sms.fault(reset(1, "Messages.json")).await;
+    sms.fault(
+        json!({"fault": "error", "status": 500, "count": 0, "path_contains": "Messages.json"}),
+    )
+    .await;
+    let id = world.text_later("sms", PHONE, "it did arrive").await;
+    world.message_when(&id, "delivered").await;
+    world.quiet().await;
+    assert!(world.dead().await.is_empty());
+    assert_eq!(sms.texts().await, ["it did arrive"]);
+    let told = world.backend().statuses(&id);
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("delivered"),
+        "{told:?}"
     );
 }

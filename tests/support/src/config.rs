@@ -20,6 +20,11 @@ pub struct Setup {
     channels: Vec<Value>,
     /// Whether the emulators run in a process of their own, and outlive the gateway.
     pub(crate) apart: bool,
+    /// KiB beyond which the gateway's first run can grow no file.
+    pub(crate) file_limit_kib: Option<u32>,
+    /// Whether there is no configuration at all.
+    pub(crate) bare: bool,
+    hook_events: Vec<String>,
     pub(crate) secrets: Vec<String>,
 }
 
@@ -31,6 +36,9 @@ impl Setup {
             settings: Vec::new(),
             channels: Vec::new(),
             apart: false,
+            file_limit_kib: None,
+            bare: false,
+            hook_events: Vec::new(),
             secrets: vec![TOKEN.to_owned(), backend::KEY.to_owned()],
         }
     }
@@ -83,6 +91,29 @@ impl Setup {
         self
     }
 
+    /// The gateway's first run can grow no file beyond this: writing more fails, as on a full disk.
+    /// [`World::restart`] takes the limit off.
+    #[must_use]
+    pub fn file_limit_kib(mut self, most: u32) -> Self {
+        self.file_limit_kib = Some(most);
+        self
+    }
+
+    /// The chat backend asks for these events alone.
+    #[must_use]
+    pub fn hook_events(mut self, events: &[&str]) -> Self {
+        self.hook_events = events.iter().map(|&e| e.to_owned()).collect();
+        self
+    }
+
+    /// Without any configuration, as a newcomer starts it: only where to listen is said, by the
+    /// environment.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
     /// Starts everything, and waits until it is ready.
     ///
     /// # Panics
@@ -110,7 +141,8 @@ impl Setup {
             "retry": {
                 "schedule_seconds": [0.2, 0.5, 1], "breaker_failures": 5, "breaker_rest_seconds": 1,
             },
-            "webhooks": [{"id": HOOK_ID, "url": hook_url, "key": backend::KEY}],
+            "webhooks": [{"id": HOOK_ID, "url": hook_url, "key": backend::KEY,
+                "events": self.hook_events}],
             "sandbox": {"enabled": !self.apart, "listen": format!("127.0.0.1:{}", at.sandbox)},
             "channels": self.channels,
         });
@@ -128,6 +160,20 @@ impl Setup {
         }
         toml::to_string(&config).expect("a configuration is TOML")
     }
+}
+
+/// The environment that says where a [`Setup::bare`] world listens.
+pub(crate) fn environment(at: Addresses) -> [(&'static str, String); 2] {
+    [
+        (
+            "SWITCHBOARD__SERVER__LISTEN",
+            format!("127.0.0.1:{}", at.gateway),
+        ),
+        (
+            "SWITCHBOARD__SANDBOX__LISTEN",
+            format!("127.0.0.1:{}", at.sandbox),
+        ),
+    ]
 }
 
 /// Where the processes of a world listen.

@@ -1,7 +1,7 @@
 //! A gateway with everything around it, in a folder of its own.
 
 use crate::backend::Backend;
-use crate::config::{Addresses, Setup, TOKEN};
+use crate::config::{Addresses, Setup, TOKEN, environment};
 use crate::emulator::Emulator;
 use crate::http::{self, Answer};
 use crate::process::{self, Exit, Log, Process};
@@ -50,7 +50,7 @@ impl World {
         let mut world = world;
         for last in (0..PORT_TRIES).rev() {
             world.write_config();
-            let started = world.start_emulators().await && world.start_gateway().await;
+            let started = world.start_emulators().await && world.start_gateway_first().await;
             if started {
                 return world;
             }
@@ -91,6 +91,27 @@ impl World {
 
     async fn start_gateway(&self) -> bool {
         self.spawn(&self.gateway, "gateway", &["serve"]);
+        self.is_ready().await
+    }
+
+    /// The first start, which may have a limit on files.
+    async fn start_gateway_first(&self) -> bool {
+        let Some(most) = self.setup.file_limit_kib else {
+            return self.start_gateway().await;
+        };
+        // The signal that usually comes with the limit is ignored, and so is inherited as ignored:
+        // then a write beyond it fails with an error, which is what a full disk does. The shell of
+        // POSIX counts in blocks of 512 bytes.
+        let script = r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#;
+        let mut limited = process::command(Path::new("sh"), &self.folder);
+        limited.args(["-c", script, "sh", &(most * 2).to_string()]);
+        limited.arg(&self.setup.binary);
+        limited.arg("--config").arg(self.config_file()).arg("serve");
+        *locked(&self.gateway) = Some(Process::start(limited, "gateway", &self.log));
+        self.is_ready().await
+    }
+
+    async fn is_ready(&self) -> bool {
         let url = format!("{}/readyz", self.root());
         self.answers(&self.gateway, &url).await
     }
@@ -102,10 +123,12 @@ impl World {
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = process::command(&self.setup.binary, &self.folder);
-        command
-            .arg("--config")
-            .arg(self.config_file())
-            .args(arguments);
+        if self.setup.bare {
+            command.envs(environment(self.addresses));
+        } else {
+            command.arg("--config").arg(self.config_file());
+        }
+        command.args(arguments);
         command
     }
 
@@ -134,6 +157,15 @@ impl World {
 
     fn sandbox_root(&self) -> String {
         format!("http://127.0.0.1:{}", self.addresses.sandbox)
+    }
+
+    /// The API token: the configured one, or the one that the gateway made for itself.
+    pub fn token(&self) -> String {
+        if !self.setup.bare {
+            return TOKEN.to_owned();
+        }
+        let kept = std::fs::read_to_string(self.folder.join("data/api-token"));
+        kept.expect("the gateway keeps its token").trim().to_owned()
     }
 
     /// The folder that the gateway runs in; its data is in `data/`.
@@ -181,12 +213,14 @@ impl World {
         let mut arguments = arguments;
         arguments["function"] = Value::from(function);
         let request = self.client.post(format!("{}/api", self.root()));
-        self.send(request.bearer_auth(TOKEN).json(&arguments)).await
+        self.send(request.bearer_auth(self.token()).json(&arguments))
+            .await
     }
 
     /// The same as a form, the token among the fields, as the seeds' clients do.
     pub async fn form(&self, function: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut form = vec![("token", TOKEN), ("function", function)];
+        let token = self.token();
+        let mut form = vec![("token", token.as_str()), ("function", function)];
         form.extend(fields);
         let request = self.client.post(format!("{}/include/api.php", self.root()));
         self.send(request.form(&form)).await
@@ -214,13 +248,14 @@ impl World {
     /// Gets a path, with the token.
     pub async fn get(&self, path: &str) -> Answer {
         let request = self.client.get(format!("{}{path}", self.root()));
-        self.send(request.bearer_auth(TOKEN)).await
+        self.send(request.bearer_auth(self.token())).await
     }
 
     /// Posts JSON to a path, with the token.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         let request = self.client.post(format!("{}{path}", self.root()));
-        self.send(request.bearer_auth(TOKEN).json(&body)).await
+        self.send(request.bearer_auth(self.token()).json(&body))
+            .await
     }
 
     /// A message with its parts and attempts.

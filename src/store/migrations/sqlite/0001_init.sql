@@ -82,6 +82,8 @@ CREATE TABLE messages (
     creation_time    BIGINT NOT NULL,
     reply_to         BIGINT,
     deleted          BOOLEAN NOT NULL DEFAULT FALSE,
+    -- When its author last changed it, by the platform's clock.
+    edited_at        BIGINT NOT NULL DEFAULT 0,
     -- Only for what goes out.
     function         TEXT,
     channel_id       TEXT,
@@ -106,6 +108,8 @@ CREATE TABLE messages (
     error_message    TEXT
 );
 CREATE INDEX messages_conversation ON messages (conversation_id, id);
+-- What people wrote, wherever it stands; the bot writes most and is never looked for.
+CREATE INDEX messages_author ON messages (user_id) WHERE user_id <> 1;
 CREATE INDEX messages_open ON messages (conversation_id, seq) WHERE open;
 CREATE INDEX messages_deadline ON messages (deadline_at) WHERE open;
 CREATE INDEX messages_scheduled ON messages (send_at) WHERE scheduled;
@@ -158,6 +162,7 @@ CREATE TABLE reactions (
     emoji       TEXT NOT NULL,
     PRIMARY KEY (message_id, user_id, emoji)
 ) WITHOUT ROWID;
+CREATE INDEX reactions_user ON reactions (user_id);
 
 -- What was seen already.
 CREATE TABLE dedup_keys (
@@ -240,6 +245,7 @@ CREATE TABLE media (
     created_at  BIGINT NOT NULL,
     error       TEXT
 );
+CREATE INDEX media_message ON media (message_id);
 CREATE INDEX media_pending ON media (channel_id, id) WHERE state = 'pending';
 
 CREATE TABLE idempotency_keys (
