@@ -77,6 +77,7 @@ kinds! {
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twilio_sms, "twilio-sms", ["tx"];
+    wechat, "wechat", ["wc"];
 }
 
 /// The kind of this name.
