@@ -2,7 +2,7 @@
 
 use super::crypt;
 use crate::error::SettingsError;
-use crate::kit::secret::Secret;
+use crate::kit::secret::{Secret, Secrets};
 use crate::kit::settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,8 +36,9 @@ pub struct Settings {
     pub app_id: String,
     /// The account's AppSecret. Goes into the call for an access token and nowhere else.
     pub app_secret: Secret,
-    /// The word that callbacks are signed with; not the access token.
-    pub token: Secret,
+    /// The word that callbacks are signed with; not the access token. A list while it is being
+    /// changed: all are accepted.
+    pub token: Secrets,
     /// The EncodingAESKey. Optional in the mode `plaintext` alone.
     #[serde(default)]
     pub encoding_aes_key: Option<Secret>,
@@ -76,11 +77,15 @@ impl Settings {
         if self.app_secret.expose().trim().is_empty() {
             return Err(SettingsError::new("app_secret", "nothing", "the AppSecret"));
         }
-        let token = self.token.expose();
-        let word = token.bytes().all(|b| b.is_ascii_alphanumeric());
-        if !(3..=32).contains(&token.len()) || !word {
-            let allowed = "3 to 32 letters and digits";
-            return Err(SettingsError::new("token", found(token), allowed));
+        let allowed = "3 to 32 letters and digits";
+        if self.token.first().is_none() {
+            return Err(SettingsError::new("token", "nothing", allowed));
+        }
+        for token in self.token.iter().map(Secret::expose) {
+            let word = token.bytes().all(|b| b.is_ascii_alphanumeric());
+            if !(3..=32).contains(&token.len()) || !word {
+                return Err(SettingsError::new("token", found(token), allowed));
+            }
         }
         for (name, key) in [
             ("encoding_aes_key", &self.encoding_aes_key),
@@ -172,6 +177,7 @@ mod tests {
             (json!({"app_secret": ""}), "app_secret: found nothing"),
             (json!({"token": "hunter 2"}), "token: found a value of another form"),
             (json!({"token": ""}), "token: found nothing"),
+            (json!({"token": ["fine", "hunter 2"]}), "token: found a value of another form"),
             (json!({"token": "x".repeat(33)}), "token: found a value of another form"),
             (json!({"encoding_aes_key": "hunter"}), "encoding_aes_key: found a value of another"),
             (json!({"encoding_aes_key": null}), "encoding_aes_key: found nothing"),

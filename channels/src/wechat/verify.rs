@@ -48,12 +48,11 @@ pub fn verify(settings: &Settings, request: &Inbound) -> Result<(), Rejected> {
     let given = hex_value(request, "msg_signature")?;
     let encrypted = encrypted(&request.body).ok_or(Rejected::Missing)?;
     let values = [
-        settings.token.expose(),
-        &request.query_value("timestamp").unwrap_or_default(),
-        &request.query_value("nonce").unwrap_or_default(),
-        &encrypted,
+        request.query_value("timestamp").unwrap_or_default(),
+        request.query_value("nonce").unwrap_or_default(),
+        encrypted.clone(),
     ];
-    if !same(given.as_bytes(), signature(&values).as_bytes()) {
+    if !is_signature(settings, &given, &values) {
         return Err(Rejected::Mismatch);
     }
     opened(settings, &encrypted).map(drop).ok_or(Rejected::Mismatch)
@@ -72,13 +71,22 @@ fn signed(settings: &Settings, request: &Inbound) -> Result<i64, Rejected> {
     let given = hex_value(request, "signature")?;
     let time = request.query_value("timestamp").ok_or(Rejected::Missing)?;
     let nonce = request.query_value("nonce").ok_or(Rejected::Missing)?;
-    let expected = signature(&[settings.token.expose(), &time, &nonce]);
-    if !same(given.as_bytes(), expected.as_bytes()) {
+    if !is_signature(settings, &given, &[time.clone(), nonce]) {
         return Err(Rejected::Mismatch);
     }
     let digits = time.bytes().all(|b| b.is_ascii_digit());
     let seconds = time.parse().ok().filter(|_| digits);
     seconds.ok_or(Rejected::Malformed)
+}
+
+/// Whether one of our tokens signs these values so. Each is tried, also after a match, so that the
+/// time does not tell which one it was.
+fn is_signature(settings: &Settings, given: &str, values: &[String]) -> bool {
+    settings.token.iter().fold(false, |found, token| {
+        let mut all: Vec<&str> = values.iter().map(String::as_str).collect();
+        all.push(token.expose());
+        same(given.as_bytes(), signature(&all).as_bytes()) | found
+    })
 }
 
 /// A parameter that holds a SHA-1.
@@ -193,6 +201,10 @@ mod tests {
 
     #[test]
     fn only_our_token_key_and_account_are_believed() {
+        let changing = settings(json!({"token": ["newToken", "demoToken2026"]}));
+        assert_eq!(verify(&changing, &encrypted(NOW, KEY, APP)), Ok(()), "the token before");
+        let strange = settings(json!({"token": "newToken"}));
+        assert_eq!(verify(&strange, &encrypted(NOW, KEY, APP)), Err(Rejected::Mismatch));
         let settings = settings(json!({"previous_encoding_aes_key": OTHER}));
         let check = |request: &Inbound| verify(&settings, request);
         assert_eq!(check(&encrypted(NOW, OTHER, APP)), Ok(()), "the key before");

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::kit::emulator::{Action, ActionAttachment, CannotAct, Hook};
 use crate::kit::http::{Body, Request};
+use crate::kit::secret::Secret;
 use crate::model::{Location, Millis};
 use crate::wechat::config::Mode;
 use crate::wechat::crypt::{seal, signature};
@@ -235,7 +236,7 @@ impl Sandbox {
             tagged("MsgType", kind),
         );
         let (time, nonce) = (seconds.to_string(), self.next_id().to_string());
-        let token = self.settings.token.expose();
+        let token = self.settings.token.first().map_or("", Secret::expose);
         let mut query = format!(
             "signature={}&timestamp={time}&nonce={nonce}&openid={who}",
             signature(&[token, &time, &nonce])
