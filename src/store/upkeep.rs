@@ -417,8 +417,18 @@ pub async fn drop_letter<S: Sql>(
         let Some(mut gone) = gone else {
             return Ok(false);
         };
-        // Those behind it may have waited for it.
-        unit.wakes.events.push((webhook.to_owned(), gone.int()?));
+        let group = gone.int()?;
+        let before = sql
+            .row(
+                "SELECT 1 FROM deliveries WHERE webhook_id = $1 AND group_id = $2 AND open
+                    AND event_id < $3 LIMIT 1",
+                vals![webhook, group, event],
+            )
+            .await?;
+        if before.is_none() {
+            // Those behind it waited for it.
+            unit.wakes.events.push((webhook.to_owned(), group));
+        }
         return Ok(true);
     }
     let Ok(message) = id.parse::<i64>() else {
@@ -436,7 +446,10 @@ pub async fn drop_letter<S: Sql>(
     // Not one that is just being sent: it may arrive, and would have been called dropped.
     let waiting = sql
         .row(
-            "SELECT channel_id, conversation_id FROM messages m
+            "SELECT m.channel_id, m.conversation_id, m.open AND NOT EXISTS (
+                SELECT 1 FROM messages b WHERE b.conversation_id = m.conversation_id AND b.open
+                    AND b.seq < m.seq)
+             FROM messages m
              WHERE m.id = $1 AND (m.open OR m.scheduled) AND NOT EXISTS (
                 SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state = 'begun')",
             vals![message],
@@ -452,11 +465,12 @@ pub async fn drop_letter<S: Sql>(
         vals![message],
     )
     .await?;
-    // Those behind it may have waited for it. Whether all of them are bulk is not looked up: the
-    // group is only woken, and an urgent wake-up of a bulk group costs nobody much.
-    unit.wakes
-        .sends
-        .push((waiting.text()?, waiting.int()?, false));
+    let (channel, conversation, first) = (waiting.text()?, waiting.int()?, waiting.bool()?);
+    if first {
+        // Those behind it waited for it. Whether all of them are bulk is not looked up: an urgent
+        // wake-up of one bulk group costs nobody much.
+        unit.wakes.sends.push((channel, conversation, false));
+    }
     Ok(true)
 }
 
