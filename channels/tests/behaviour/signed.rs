@@ -31,6 +31,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         Piece::Url,
         "X-Hub-Signature-256 covers the raw body alone",
     ),
+    (
+        "line",
+        Piece::Url,
+        "X-Line-Signature covers the raw body alone",
+    ),
 ];
 
 /// Headers that steer the reading of a body and prove nothing: a flipped bit in them may be harmless.
