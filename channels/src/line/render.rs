@@ -155,12 +155,15 @@ pub fn render(part: &Part, api: &Api, way: Way<'_>, quote: Option<&str>) -> Requ
     }
 }
 
-/// The retry key of a part: the same UUID in every attempt, so that LINE takes the part once. LINE
-/// wants another key for another body; the body without the quote is one, sent where LINE refused
-/// the quote.
+/// The retry key of a part: the same UUID in every attempt, so that LINE takes the part once. It
+/// follows from the content too: LINE wants another key for another body (the one without a quote that
+/// it refused), and a gateway whose store was begun anew, and with it the numbers of its messages,
+/// would else send what LINE takes for repetitions and drops.
 pub fn retry_key(part: &Part, quoted: bool) -> String {
-    let name = format!("line:{}:{}", part.idempotency_key(), if quoted { "quoted" } else { "" });
-    let hash = sha256_hex(name.as_bytes());
+    let content = json!([
+        part.idempotency_key(), part.to, part.body, part.choices, part.reply_to, quoted
+    ]);
+    let hash = sha256_hex(content.to_string().as_bytes());
     let digits = |from: usize, to: usize| hash.get(from..to).unwrap_or_default();
     // Version 8 (RFC 9562: made by a rule of one's own), variant 10.
     format!(
@@ -178,10 +181,8 @@ pub fn retry_key(part: &Part, quoted: bool) -> String {
 fn messages(part: &Part, settings: &Settings, quote: Option<&str>) -> Vec<Value> {
     let bodies = part.body.flat();
     let mut messages: Vec<Value> = bodies.iter().map(|body| bubble(body, settings)).collect();
-    let text = |message: &&mut Value| {
-        let quotable = message.get("type").and_then(Value::as_str) == Some("text");
-        quotable
-    };
+    let text =
+        |message: &&mut Value| message.get("type").and_then(Value::as_str) == Some("text");
     if let (Some(quote), Some(first)) = (quote, messages.iter_mut().find(text)) {
         set(first, "quoteToken", json!(quote));
     }
@@ -273,7 +274,8 @@ fn place(location: &Location) -> Value {
             max: PLACE_MAX,
             unit: Unit::Utf16,
         };
-        split(&text, limit).first().copied().unwrap_or_default().to_owned()
+        let first = split(&text, limit).first().copied();
+        first.unwrap_or_default().trim_end().to_owned()
     };
     json!({
         "type": "location",
@@ -318,6 +320,8 @@ mod tests {
         assert_ne!(key, retry_key(&part(2), false));
         let next = Part { index: 1, ..part(1) };
         assert_ne!(key, retry_key(&next, false));
+        let body = PartBody::Text { text: "other words".into() };
+        assert_ne!(key, retry_key(&Part { body, ..part(1) }, false));
         let shape: String = key
             .chars()
             .map(|c| if c.is_ascii_hexdigit() { 'x' } else { c })

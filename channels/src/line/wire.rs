@@ -42,8 +42,9 @@ pub struct Event {
     pub source: Option<Source>,
     #[serde(default, deserialize_with = "lenient")]
     pub reply_token: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    pub message: Option<Message>,
+    /// A [`Message`], kept as it came for kinds that we do not know.
+    #[serde(default)]
+    pub message: Raw,
     #[serde(default, deserialize_with = "lenient")]
     pub unsend: Option<Unsend>,
     #[serde(default, deserialize_with = "lenient")]

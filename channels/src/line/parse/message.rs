@@ -1,10 +1,16 @@
 //! Messages: text, pictures, films, recordings, files, places, stickers.
 
+use crate::kit::json::read;
 use crate::line::wire::{Message, Raw};
 use crate::model::{Attachment, AttachmentKind, EventBody, InboundMessage, Location, MediaRef};
+use serde_json::value::RawValue;
+
+/// The fact that `markAsRead` wants.
+pub const READ_TOKEN: &str = "mark_as_read_token";
 
 /// A message as an event. `None`: it has not what its kind must have.
-pub fn message(message: &Message, mode: Option<&str>) -> Option<EventBody> {
+pub fn message(raw: &RawValue, mode: Option<&str>) -> Option<EventBody> {
+    let message: &Message = &read(raw).ok()?;
     if message.id.is_empty() {
         return None;
     }
@@ -44,7 +50,9 @@ pub fn message(message: &Message, mode: Option<&str>) -> Option<EventBody> {
             }];
         }
         other => {
-            ours.unsupported = Some(other.chars().take(super::NAME_MAX).collect());
+            let name: String = other.chars().take(super::NAME_MAX).collect();
+            ours.facts.push((name.clone(), raw.get().to_owned()));
+            ours.unsupported = Some(name);
             ours.text = message.text.clone().unwrap_or_default();
         }
     }
@@ -84,7 +92,7 @@ fn facts(message: &Message, mode: Option<&str>) -> Vec<(String, String)> {
     let set = message.image_set.as_ref();
     let all = [
         ("quote_token", message.quote_token.clone()),
-        ("mark_as_read_token", message.mark_as_read_token.clone()),
+        (READ_TOKEN, message.mark_as_read_token.clone()),
         ("emojis", json(&message.emojis)),
         ("mention", json(&message.mention)),
         ("group_id", set.map(|set| set.id.clone())),

@@ -63,7 +63,7 @@ struct Webhook<'a> {
     account: Option<String>,
     received_at: Millis,
     parsed: Parsed,
-    /// Effects that are there already.
+    /// Effects and keys that are there already.
     seen: BTreeSet<String>,
 }
 
@@ -122,10 +122,10 @@ impl Webhook<'_> {
         match event.kind.as_str() {
             "message" => message::message(event.message.as_ref()?, event.mode.as_deref()),
             "messageEdited" => {
-                let message = event.message.as_ref()?;
+                let message: wire::Message = read(event.message.as_ref()?).ok()?;
                 Some(EventBody::Edit(Edit {
-                    target: message.id.clone(),
-                    text: message.text.clone()?,
+                    target: message.id,
+                    text: message.text?,
                     attachments: None,
                 }))
             }
@@ -150,7 +150,7 @@ impl Webhook<'_> {
     fn push(&mut self, event: wire::Event, key: String, place: Option<Place>, body: EventBody) {
         let standby = event.mode.as_deref() == Some("standby");
         if let Some(place) = place.as_ref().filter(|_| !standby) {
-            self.follow_up(&event, place, &body);
+            self.follow_up(place, &body);
         }
         let told = !matches!(body, EventBody::Notice(_));
         let place = place.filter(|_| told);
@@ -161,7 +161,7 @@ impl Webhook<'_> {
             !token.is_empty() && !standby && !redelivered
         });
         let expires_at = self.received_at.plus(REPLY_TOKEN_MS);
-        self.parsed.events.push(Event {
+        self.keep(Event {
             key,
             at: Millis(event.timestamp),
             account: self.account(),
@@ -177,8 +177,15 @@ impl Webhook<'_> {
         });
     }
 
+    /// Keeps an event, unless the webhook has it twice.
+    fn keep(&mut self, event: Event) {
+        if self.seen.insert(event.key.clone()) {
+            self.parsed.events.push(event);
+        }
+    }
+
     /// What must follow an event.
-    fn follow_up(&mut self, event: &wire::Event, place: &Place, body: &EventBody) {
+    fn follow_up(&mut self, place: &Place, body: &EventBody) {
         let mut effects = Vec::new();
         let new = matches!(
             body,
@@ -187,9 +194,15 @@ impl Webhook<'_> {
         if let Some(user) = place.person.clone().filter(|_| new) {
             effects.push(Effect::FetchProfile { user });
         }
-        let wrote = event.message.as_ref().filter(|_| event.kind == "message");
-        let token = wrote.and_then(|message| message.mark_as_read_token.clone());
-        if let Some(message) = token.filter(|_| self.settings.mark_as_read) {
+        let token = match body {
+            EventBody::Message(message) if self.settings.mark_as_read => {
+                let mut facts = message.facts.iter();
+                facts.find(|(name, _)| name == message::READ_TOKEN)
+            }
+            _ => None,
+        };
+        if let Some((_, token)) = token {
+            let message = token.clone();
             let address = place.thread.address.clone();
             effects.push(Effect::MarkRead { message, address });
         }
@@ -220,7 +233,7 @@ impl Webhook<'_> {
             Some(id) if !id.is_empty() => format!("e:{id}"),
             _ => format!("u:{}", fingerprint(raw)),
         };
-        self.parsed.events.push(Event {
+        self.keep(Event {
             key,
             at: self.received_at,
             account: self.account(),

@@ -50,7 +50,7 @@ impl Sandbox {
         }
         self.check_quotes(&fields, to)?;
         self.pushed += 1;
-        let answer = self.arrive(&fields, &to.to_owned(), now);
+        let answer = self.arrive(&fields, to, now);
         self.remember(key, &answer, now);
         Ok(ok(&answer))
     }

@@ -1,19 +1,19 @@
-//! The only file that does I/O, and only through [`Ctx`].
+//! All I/O, and only through [`Ctx`].
+
+mod token;
 
 use super::classify::{classify, error, quote_refused, reply_token_refused};
 use super::parse::{EXTERNAL, profile};
-use super::render::{Api, Way, authorised, render, retry_key};
-use super::wire::{BotInfo, IssuedToken, Transcoding, UserProfile};
+use super::render::{Api, Way, render, retry_key};
+use super::wire::{BotInfo, Transcoding, UserProfile};
 use crate::error::{Class, SendError, SetupScope};
-use crate::kit::http::{Ctx, Request, Response, TransportError};
+use crate::kit::http::{Ctx, Request, Response};
 use crate::kit::json::answer_text;
-use crate::kit::secret::Secret;
-use crate::kit::status::{default_error, transport_error};
-use crate::kit::tokens::{Refresh, Token};
+use crate::kit::status::transport_error;
 use crate::model::{Effect, Health, Media, MediaRef, Part, Receipt, Sender};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use std::time::Duration;
+use token::call;
 
 /// Sends one part: as a reply where there is a token for it, else as a push.
 ///
@@ -40,30 +40,40 @@ pub async fn deliver(api: &Api, part: &Part, ctx: &Ctx<'_>) -> Result<Receipt, S
     let mut token = ctx.reply_token.as_deref();
     let quote = ctx.quote_token.as_deref();
     let quote = quote.filter(|_| part.reply_to.is_some());
-    let mut response = send(api, part, ctx, &mut token, quote).await?;
-    if quote.is_some() && quote_refused(&response) {
-        response = send(api, part, ctx, &mut token, None).await?;
+    let mut outcome = send(api, part, ctx, &mut token, quote).await?;
+    if let Outcome::Answered(response) = &outcome
+        && quote.is_some()
+        && quote_refused(response)
+    {
+        outcome = send(api, part, ctx, &mut token, None).await?;
     }
-    if reply_token_refused(&response) {
-        return Ok(Receipt {
+    match outcome {
+        Outcome::Answered(response) => classify(&response),
+        Outcome::Proven(response) => Ok(Receipt {
             // The retry key is an id of ours that no other part has.
             platform_ids: vec![format!("reply:{}", retry_key(part, false))],
             answer: answer_text(&response.body),
             alias: None,
-        });
+        }),
     }
-    classify(&response)
 }
 
-/// Replies with the token, or pushes where there is none or LINE refuses it. An answer that refuses
-/// the token comes back only where a first reply without an answer has used it: the part is sent.
-async fn send<'t>(
+/// What became of a send.
+enum Outcome {
+    /// What this answer says.
+    Answered(Response),
+    /// It was sent by a first reply, which had no answer, as this refusal of the second proves.
+    Proven(Response),
+}
+
+/// Replies with the token, or pushes where there is none or LINE refuses it.
+async fn send(
     api: &Api,
     part: &Part,
     ctx: &Ctx<'_>,
-    token: &mut Option<&'t str>,
+    token: &mut Option<&str>,
     quote: Option<&str>,
-) -> Result<Response, SendError> {
+) -> Result<Outcome, SendError> {
     if let Some(text) = *token {
         let request = render(part, api, Way::Reply(text), quote);
         let first = call(api, &request, ctx).await;
@@ -72,17 +82,17 @@ async fn send<'t>(
         }
         let first = first?;
         if !reply_token_refused(&first) {
-            return Ok(first);
+            return Ok(Outcome::Answered(first));
         }
         // Used or ended before we came: not asked again.
         *token = None;
     }
     let push = render(part, api, Way::Push, quote);
-    call(api, &push, ctx).await
+    call(api, &push, ctx).await.map(Outcome::Answered)
 }
 
 /// Repeats a reply of which nobody knows whether it was sent.
-async fn again(api: &Api, reply: &Request, ctx: &Ctx<'_>) -> Result<Response, SendError> {
+async fn again(api: &Api, reply: &Request, ctx: &Ctx<'_>) -> Result<Outcome, SendError> {
     let unsure = |error| SendError {
         class: Class::Unsure,
         ..error
@@ -91,7 +101,8 @@ async fn again(api: &Api, reply: &Request, ctx: &Ctx<'_>) -> Result<Response, Se
     match second.status {
         // Not looked at: this says nothing of the first.
         401 | 408 | 425 | 429 | 500.. => Err(unsure(error(&second))),
-        _ => Ok(second),
+        _ if reply_token_refused(&second) => Ok(Outcome::Proven(second)),
+        _ => Ok(Outcome::Answered(second)),
     }
 }
 
@@ -115,7 +126,7 @@ pub async fn fetch_media(api: &Api, media: &MediaRef, ctx: &Ctx<'_>) -> Result<M
     if media.scope.as_deref() == Some(EXTERNAL) {
         // Somebody else's server: it gets no token, and the guard looks at its address.
         let fetched = ctx.transport.fetch_public(&media.reference, ctx.max_media_bytes);
-        return fetched.await.map_err(|error| harmless(transport_error(&error)));
+        return fetched.await.map_err(|error| unfetched(transport_error(&error)));
     }
     let id = &media.reference;
     if id.is_empty() || !id.bytes().all(|b| b.is_ascii_digit()) {
@@ -124,7 +135,7 @@ pub async fn fetch_media(api: &Api, media: &MediaRef, ctx: &Ctx<'_>) -> Result<M
         return Err(SendError::new(Class::Setup { scope }, "media-ref", words));
     }
     let request = api.content(id, "", ctx.max_media_bytes);
-    let response = call(api, &request, ctx).await.map_err(harmless)?;
+    let response = call(api, &request, ctx).await.map_err(unfetched)?;
     match response.status {
         202 => Err(preparing(api, id, ctx).await),
         // Taken back by its sender, or kept longer than LINE keeps it.
@@ -143,6 +154,17 @@ pub async fn fetch_media(api: &Api, media: &MediaRef, ctx: &Ctx<'_>) -> Result<M
             name: None,
         }),
         _ => Err(harmless(error(&response))),
+    }
+}
+
+/// Why a file was not fetched: too large a one will be so next time.
+fn unfetched(error: SendError) -> SendError {
+    match words_code(&error) {
+        Some("answer-too-large") => SendError {
+            class: Class::Content,
+            ..error
+        },
+        _ => harmless(error),
     }
 }
 
@@ -254,90 +276,6 @@ async fn ask<T: DeserializeOwned>(
         .ok_or_else(|| harmless(error(&response)))
 }
 
-/// One authorised call. Where the token was issued to us and has ended before its time, once more
-/// with a fresh one: LINE refuses before it does anything.
-async fn call(api: &Api, request: &Request, ctx: &Ctx<'_>) -> Result<Response, SendError> {
-    let by_hand = api.settings().channel_access_token.as_ref();
-    let issued = api.issue(ctx.now).map_err(unsigned)?;
-    let Some(issue) = issued else {
-        // `validate` has seen to it that there is one.
-        let token = by_hand.cloned().unwrap_or_else(|| Secret::new(""));
-        return exchange(&authorised(request, &token), ctx).await;
-    };
-    let token = match ctx.tokens.get(&api.token_name).await {
-        Some(token) => token,
-        None => refreshed(api, &issue, None, ctx).await?,
-    };
-    let response = exchange(&authorised(request, &token.value), ctx).await?;
-    if response.status != 401 {
-        return Ok(response);
-    }
-    let token = refreshed(api, &issue, Some(token.version), ctx).await?;
-    exchange(&authorised(request, &token.value), ctx).await
-}
-
-/// A fresh token: another worker's, or one that LINE issues to us now.
-async fn refreshed(
-    api: &Api,
-    issue: &Request,
-    failed: Option<i64>,
-    ctx: &Ctx<'_>,
-) -> Result<Token, SendError> {
-    match ctx.tokens.refresh(&api.token_name, failed).await {
-        Refresh::Newer(token) => Ok(token),
-        Refresh::Busy => {
-            let words = "another worker is fetching an access token";
-            Err(SendError::new(Class::Retry, "token-busy", words))
-        }
-        Refresh::Yours => {
-            let issued = match exchange(issue, ctx).await {
-                Ok(response) => read_token(&response),
-                Err(error) => Err(harmless(error)),
-            };
-            match issued {
-                Ok(token) => {
-                    // A fifth of its life is left, so that it ends in nobody's hands.
-                    let lives = Duration::from_secs(token.expires_in / 5 * 4);
-                    let value = Secret::new(token.access_token);
-                    Ok(ctx.tokens.keep(&api.token_name, value, lives).await)
-                }
-                Err(error) => {
-                    // Else nobody could try again.
-                    ctx.tokens.give_up(&api.token_name).await;
-                    Err(error)
-                }
-            }
-        }
-    }
-}
-
-/// The token in the answer of the token endpoint.
-fn read_token(response: &Response) -> Result<IssuedToken, SendError> {
-    let token: Option<IssuedToken> = serde_json::from_slice(&response.body).ok();
-    let usable = |token: &IssuedToken| {
-        response.is_success() && token.access_token.bytes().all(|b| b.is_ascii_graphic())
-    };
-    token.filter(usable).ok_or_else(|| {
-        let mut error = harmless(default_error(response));
-        if (400..404).contains(&response.status) {
-            // Channel id, secret or key are wrong, or 30 tokens are out.
-            error.class = Class::Credentials;
-        }
-        error
-    })
-}
-
-/// One exchange.
-async fn exchange(request: &Request, ctx: &Ctx<'_>) -> Result<Response, SendError> {
-    let answer: Result<Response, TransportError> = ctx.transport.call(request.clone()).await;
-    answer.map_err(|error| transport_error(&error))
-}
-
-/// `validate` has tried the key; should it fail all the same, it is the operator's to mend.
-fn unsigned(error: crate::kit::jwt::BadKey) -> SendError {
-    SendError::new(Class::Credentials, "assertion", error.to_string())
-}
-
 /// Where repeating does no harm, not knowing is no more than not done.
 fn harmless(error: SendError) -> SendError {
     match error.class {
@@ -348,3 +286,6 @@ fn harmless(error: SendError) -> SendError {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests;
