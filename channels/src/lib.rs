@@ -74,6 +74,7 @@ macro_rules! kinds {
 
 kinds! {
     whatsapp, "whatsapp", ["wa"];
+    line, "line", ["ln"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twilio_sms, "twilio-sms", ["tx"];

@@ -46,6 +46,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         Piece::Url,
         "the signatures cover parameters, not the URL",
     ),
+    (
+        "line",
+        Piece::Url,
+        "X-Line-Signature covers the raw body alone",
+    ),
 ];
 
 /// Kinds whose proof is in the query, and the parameters that are signed or a signature. A fixture
