@@ -74,6 +74,7 @@ macro_rules! kinds {
 
 kinds! {
     whatsapp, "whatsapp", ["wa"];
+    messenger, "messenger", ["fb", "ig"];
     telegram, "telegram", ["tg"];
     twilio_sms, "twilio-sms", ["tx"];
 }
