@@ -1,35 +1,30 @@
 //! The composition root: opens store and queue, builds channels, starts the roles, drains.
 
-use crate::config::{
-    ChannelConfig, Config, ConfigError, MediaUrl, OnUnsure, QueueUrl, Role, StoreUrl,
-};
+mod build;
+mod check;
+mod emulators;
+
+pub use check::{Finding, check};
+pub use emulators::sandbox;
+
+use crate::config::{Config, ConfigError, Role};
 use crate::events::deliver::EventWork;
-use crate::gateway::{Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::gateway::Gateway;
 use crate::http::Http;
 use crate::media::fetch::MediaWork;
-use crate::media::files::Files;
 use crate::outbound::lanes::{Runner, Work};
-use crate::outbound::policy::{self, Policy};
-use crate::outbound::transport::HttpTransport;
 use crate::outbound::worker::ChannelWork;
-use crate::queue::gcra::Rate;
-use crate::queue::memory::MemoryQueue;
-use crate::queue::{LaneId, Limits, Queue};
-use crate::sandbox::{self, Account, HookTarget, Sandbox, SandboxHandle};
-use crate::store::sqlite::at_once;
+use crate::queue::LaneId;
+use crate::sandbox::{Sandbox, SandboxHandle};
+use crate::store::Store;
 use crate::store::upkeep::Retention;
-use crate::store::{Receiver, Store, upkeep as store_upkeep};
 use crate::telemetry::Metrics;
-use crate::webapi::auth::Tokens;
 use crate::webapi::dispatch::Api;
 use crate::{reconcile, upkeep};
 use anyhow::Context;
-use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use switchboard_channels::model::Pacing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,8 +34,6 @@ use tokio_util::task::TaskTracker;
 const EVENTS_IN_FLIGHT: usize = 16;
 /// Attachments fetched at once from one platform.
 const MEDIA_IN_FLIGHT: usize = 4;
-/// Our own lanes (events, attachments) have no platform's limit; this keeps the arithmetic honest.
-const OWN_RATE: f64 = 100_000.0;
 /// Histogram samples are moved into their buckets this often, asked for or not.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 const DAY_MS: i64 = 86_400_000;
@@ -67,17 +60,6 @@ pub struct Ready {
     pub channels: Vec<(String, &'static str)>,
 }
 
-/// One thing that `check` looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether it holds.
-    pub ok: bool,
-    /// What was looked at: `store`, `channel support-bot`…
-    pub subject: String,
-    /// What was found, for a person.
-    pub detail: String,
-}
-
 /// Runs the service until it is told to stop.
 ///
 /// # Errors
@@ -87,14 +69,16 @@ pub async fn serve(
     options: ServeOptions,
     ready: impl FnOnce(&Ready),
 ) -> anyhow::Result<()> {
+    // First of all, so that a signal during the start ends in a drain too.
+    let mut signals = Signals::new()?;
     let config = config.with_sandbox();
     let metrics = Metrics::install()?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let gateway = open(&config, stop.clone()).await?;
-    let (tokens, generated) = tokens(&config)?;
+    let gateway = build::open(&config, stop.clone()).await?;
+    let (tokens, generated) = build::tokens(&config)?;
     let works = |role| options.roles.contains(&role);
-    let sandbox = start_sandbox(&config)?;
+    let sandbox = emulators::start_sandbox(&config)?;
     let sandbox_url = sandbox
         .as_ref()
         .map(|_| format!("http://{}/", config.sandbox.listen));
@@ -106,6 +90,21 @@ pub async fn serve(
             }
         });
     }
+    // Listening before anything is sent: a start that fails for a taken port must not leave parts in
+    // doubt. Who calls meanwhile waits to be accepted.
+    let http = Http {
+        api: Arc::new(Api {
+            gateway: Arc::clone(&gateway),
+            tokens,
+            sms_template: config.api.sms_template.clone(),
+        }),
+        gateway: Arc::clone(&gateway),
+        metrics: metrics.clone(),
+    };
+    let server = http.bind(config.server.listen).map_err(|e| {
+        let found = format!("{} ({e})", config.server.listen);
+        ConfigError::new("server.listen", found, "an address that is free")
+    })?;
     upkeep::restore_pauses(&gateway).await?;
     let due = reconcile::reconcile(&gateway).await?;
     if due > 0 {
@@ -114,20 +113,7 @@ pub async fn serve(
     if works(Role::Worker) {
         start_lanes(&gateway, &options.channels, &tasks, &stop);
     }
-    start_upkeep(&gateway, &config, metrics.clone(), &tasks, &stop);
-    let http = Http {
-        api: Arc::new(Api {
-            gateway: Arc::clone(&gateway),
-            tokens,
-            sms_template: config.api.sms_template.clone(),
-        }),
-        gateway: Arc::clone(&gateway),
-        metrics,
-    };
-    let server = http.bind(config.server.listen).map_err(|e| {
-        let found = format!("{} ({e})", config.server.listen);
-        ConfigError::new("server.listen", found, "an address that is free")
-    })?;
+    start_upkeep(&gateway, &config, metrics, &tasks, &stop);
     let handle = server.handle();
     let serving = tokio::spawn(server);
     ready(&Ready {
@@ -141,7 +127,7 @@ pub async fn serve(
             .collect(),
     });
     tracing::info!(listen = %config.server.listen, channels = config.channels.len(), "ready");
-    Signals::new()?.wait().await;
+    signals.wait().await;
     tracing::info!("draining: what is in flight is finished, nothing new is begun");
     stop.cancel();
     tasks.close();
@@ -153,7 +139,7 @@ pub async fn serve(
             // Leases of what is cut off here lapse; the next start resumes at the right part.
             Err(_late) => tracing::warn!(seconds = drain.as_secs(), "not drained in time"),
         },
-        () = Signals::again() => tracing::warn!("a second signal: ending at once"),
+        () = signals.wait() => tracing::warn!("a second signal: ending at once"),
     }
     serving.abort();
     Ok(())
@@ -195,227 +181,6 @@ impl Signals {
             _ = self.int.recv() => {}
         }
     }
-
-    /// Waits for another signal; for ever, when it cannot listen any more.
-    async fn again() {
-        match Self::new() {
-            Ok(mut signals) => signals.wait().await,
-            Err(_cannot_listen) => std::future::pending().await,
-        }
-    }
-}
-
-/// Opens the store and builds everything around it.
-async fn open(config: &Config, stop: CancellationToken) -> anyhow::Result<Arc<Gateway>> {
-    let path = sqlite_path(config)?;
-    let receivers = config
-        .webhooks
-        .iter()
-        .map(|w| Receiver {
-            id: w.id.clone(),
-            events: w.events.iter().map(|e| e.as_str().to_owned()).collect(),
-        })
-        .collect();
-    let store = Store::open(&path, receivers, config.server.public_url.as_str()).await?;
-    // This process alone has the store, so no attempt that is open in it is anybody's.
-    store
-        .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
-        .await?;
-    let mut channels = BTreeMap::new();
-    let mut lanes = Vec::new();
-    for channel in &config.channels {
-        let live = live_channel(config, channel)?;
-        lanes.push((live.lane.clone(), channel_limits(config, channel, &live)));
-        lanes.push((live.media_lane.clone(), own_limits(config)));
-        channels.insert(channel.id.clone(), Arc::new(live));
-    }
-    let mut hooks = BTreeMap::new();
-    for webhook in &config.webhooks {
-        let lane = LaneId::events(&webhook.id);
-        lanes.push((lane.clone(), own_limits(config)));
-        let hook = Hook {
-            id: webhook.id.clone(),
-            url: webhook.url.to_string(),
-            key: webhook.key.expose().to_owned(),
-            signing_key: webhook.key.signing_bytes(),
-            lane,
-        };
-        hooks.insert(webhook.id.clone(), Arc::new(hook));
-    }
-    let fence = crate::store::now().0.saturating_mul(1000);
-    let queue: Arc<dyn Queue> = match &config.queue.url {
-        QueueUrl::Memory => MemoryQueue::new(lanes, fence),
-        QueueUrl::Redis(_) => anyhow::bail!("queue.url: Redis is not built into this release"),
-    };
-    let files = match &config.media.url {
-        MediaUrl::Dir(path) => Files::new(path),
-        MediaUrl::Object(_) => {
-            anyhow::bail!("media.url: object stores are not built into this release")
-        }
-    };
-    Ok(Arc::new(Gateway {
-        store,
-        queue,
-        channels,
-        hooks,
-        transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
-        files,
-        outcomes: Outcomes::default(),
-        scheduled: tokio::sync::Notify::new(),
-        limits: GatewayLimits {
-            public_url: config.server.public_url.as_str().to_owned(),
-            body_limit_bytes: config.server.body_limit_bytes,
-            default_wait: Duration::from_secs(config.api.default_wait_seconds),
-            send_message_delivers: config.api.send_message_delivers,
-            lease: Duration::from_secs(config.queue.lease_seconds),
-            max_media_bytes: usize::try_from(config.media.max_bytes).unwrap_or(usize::MAX),
-            max_age: Duration::from_secs(config.retry.max_age_seconds),
-            schedule: config.retry.schedule.pauses().to_vec(),
-        },
-        stop,
-    }))
-}
-
-fn sqlite_path(config: &Config) -> anyhow::Result<PathBuf> {
-    match &config.store.url {
-        StoreUrl::Sqlite(path) => Ok(path.clone()),
-        StoreUrl::Postgres(_) => {
-            anyhow::bail!("store.url: PostgreSQL is not built into this release")
-        }
-    }
-}
-
-fn live_channel(config: &Config, channel: &ChannelConfig) -> anyhow::Result<LiveChannel> {
-    let adapter = channel.build(&config.server.public_url)?;
-    let policy = Policy {
-        schedule: config.retry.schedule.pauses().to_vec(),
-        stuck_after: config.retry.stuck_after,
-        unsure_wait: Duration::from_secs(channel.unsure_wait_seconds),
-        on_unsure: match channel.on_unsure {
-            OnUnsure::Retry => policy::OnUnsure::Retry,
-            OnUnsure::Hold => policy::OnUnsure::Hold,
-        },
-    };
-    let in_flight = channel
-        .max_in_flight
-        .unwrap_or(adapter.capabilities().pacing.max_in_flight);
-    // One process is all there is, so the total over all processes bounds this one.
-    let in_flight = channel
-        .max_in_flight_total
-        .map_or(in_flight, |total| total.min(in_flight));
-    let in_flight = usize::try_from(in_flight).unwrap_or(usize::MAX);
-    Ok(LiveChannel::new(
-        channel.kind,
-        &channel.id,
-        adapter,
-        policy,
-        in_flight,
-    ))
-}
-
-fn channel_limits(config: &Config, channel: &ChannelConfig, live: &LiveChannel) -> Limits {
-    let Pacing {
-        rate_per_second,
-        rate_burst,
-        rate_per_recipient_per_second,
-        recipient_burst,
-        ..
-    } = live.channel.capabilities().pacing;
-    let per_second = channel.rate_per_second.unwrap_or(rate_per_second);
-    // A rate that the operator chose brings a burst of a second's worth, unless that is chosen too.
-    let burst = channel.rate_burst.unwrap_or_else(|| {
-        if channel.rate_per_second.is_some() {
-            second_of(per_second)
-        } else {
-            rate_burst
-        }
-    });
-    let recipient = channel
-        .rate_per_recipient_per_second
-        .or(rate_per_recipient_per_second);
-    Limits {
-        rate: Rate::new(per_second, burst),
-        recipient: recipient
-            .map(|r| Rate::new(r, channel.recipient_burst.unwrap_or(recipient_burst))),
-        ..own_limits(config)
-    }
-}
-
-/// The parts of one second at this rate, at least one.
-fn second_of(per_second: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped before"
-    )]
-    let whole = per_second.clamp(1.0, f64::from(u32::MAX)) as u32;
-    whole
-}
-
-fn own_limits(config: &Config) -> Limits {
-    Limits {
-        rate: Rate::new(OWN_RATE, u32::MAX),
-        recipient: None,
-        lease: Duration::from_secs(config.queue.lease_seconds),
-        breaker_failures: config.retry.breaker_failures,
-        breaker_rest: Duration::from_secs(config.retry.breaker_rest_seconds),
-    }
-}
-
-/// The tokens that may call; one is made and kept when none is configured.
-fn tokens(config: &Config) -> anyhow::Result<(Tokens, Option<(String, PathBuf)>)> {
-    let mut configured: Vec<String> = config
-        .api
-        .tokens
-        .iter()
-        .map(crate::config::TokenHash::to_config)
-        .collect();
-    let mut generated = None;
-    if configured.is_empty() {
-        let file = config.store.api_token_file();
-        let token = kept_token(&file)?;
-        configured.push(token.clone());
-        generated = Some((token, file));
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped before"
-    )]
-    let rate = config
-        .api
-        .rate_per_second
-        .ceil()
-        .clamp(1.0, f64::from(u32::MAX)) as u32;
-    let rate = NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
-    let tokens = Tokens::new(&configured, rate)
-        .map_err(|bad| ConfigError::new("api.tokens", bad.to_string(), "sha256:HEX or text"))?;
-    Ok((tokens, generated))
-}
-
-/// Reads the kept token, or makes one that only its owner can read.
-fn kept_token(file: &Path) -> anyhow::Result<String> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    match std::fs::read_to_string(file) {
-        Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
-        Ok(_) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e).with_context(|| file.display().to_string()),
-    }
-    if let Some(folder) = file.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    }
-    let token = crate::config::new_token();
-    let mut out = std::fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| file.display().to_string())?;
-    writeln!(out, "{token}").with_context(|| file.display().to_string())?;
-    Ok(token)
 }
 
 fn start_lanes(
@@ -491,125 +256,13 @@ fn start_upkeep(
     });
 }
 
-/// The emulators of every configured channel whose API root is the sandbox's.
-fn accounts(config: &Config) -> anyhow::Result<Vec<Account>> {
-    let mut accounts = Vec::new();
-    for channel in &config.channels {
-        let here = config.sandbox.api_base(&channel.id);
-        if channel.api_base.as_deref().map(|b| b.trim_end_matches('/')) != Some(here.as_str()) {
-            continue;
-        }
-        let common = channel.common(&config.server.public_url);
-        let emulator = (channel.kind.emulator)(&common, channel.settings.clone())
-            .map_err(|e| anyhow::anyhow!("channels.{}: {e}", channel.id))?;
-        accounts.push(Account {
-            id: channel.id.clone(),
-            kind: channel.kind.name,
-            emulator,
-        });
-    }
-    Ok(accounts)
-}
-
-fn start_sandbox(config: &Config) -> anyhow::Result<Option<Sandbox>> {
-    if !config.sandbox_enabled() {
-        return Ok(None);
-    }
-    let listener = sandbox::Listener::bind(config.sandbox.listen).map_err(|e| {
-        ConfigError::new("sandbox.listen", e.to_string(), "an address that is free")
-    })?;
-    let hooks = HookTarget::Origin(local_origin(config));
-    let sandbox = listener.serve(accounts(config)?, hooks, sandbox::Options::default())?;
-    Ok(Some(sandbox))
-}
-
-/// Where the gateway itself is reached on this machine: the public URL may lead through a proxy.
-fn local_origin(config: &Config) -> String {
-    let listen = config.server.listen;
-    let host = if listen.ip().is_unspecified() {
-        "127.0.0.1".to_owned()
-    } else {
-        listen.ip().to_string()
-    };
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host
-    };
-    format!("http://{host}:{}", listen.port())
-}
-
-/// Looks whether what the configuration names can be used; `offline` asks no platform.
-///
-/// # Errors
-/// When the looking itself fails.
-pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>> {
-    let config = config.with_sandbox();
-    let mut findings = Vec::new();
-    let gateway = match open(&config, CancellationToken::new()).await {
-        Ok(gateway) => gateway,
-        Err(error) => {
-            findings.push(finding("store", Err(format!("{error:#}"))));
-            return Ok(findings);
-        }
-    };
-    let store = gateway
-        .store
-        .ping()
-        .await
-        .map(|()| "opens and answers".to_owned());
-    findings.push(finding("store", store.map_err(|e| e.to_string())));
-    let queue = gateway.queue.ping().await.map(|()| "answers".to_owned());
-    findings.push(finding("queue", queue.map_err(|e| e.to_string())));
-    if offline {
-        return Ok(findings);
-    }
-    for (id, live) in &gateway.channels {
-        let probed = live.channel.probe(&gateway.ctx()).await;
-        let probed = probed
-            .map(|h| format!("works as {}", h.account))
-            .map_err(|e| e.to_string());
-        findings.push(finding(&format!("channel {id}"), probed));
-    }
-    Ok(findings)
-}
-
-fn finding(subject: &str, result: Result<String, String>) -> Finding {
-    let (ok, detail) = match result {
-        Ok(detail) => (true, detail),
-        Err(detail) => (false, detail),
-    };
-    Finding {
-        ok,
-        subject: subject.to_owned(),
-        detail,
-    }
-}
-
 /// Brings the store to the current schema and says what was done.
 ///
 /// # Errors
 /// When the store cannot be opened or changed.
 pub async fn migrate(config: &Config) -> anyhow::Result<String> {
-    let path = sqlite_path(config)?;
+    let path = build::sqlite_path(config)?;
     Store::open(&path, Vec::new(), config.server.public_url.as_str()).await?;
     let version = crate::store::migrate::VERSION;
     Ok(format!("{}: schema version {version}", path.display()))
-}
-
-/// Runs the platform emulators alone until they are told to stop.
-///
-/// # Errors
-/// When they cannot listen.
-pub async fn sandbox(config: Config) -> anyhow::Result<()> {
-    let mut config = config.with_sandbox();
-    config.sandbox.enabled = Some(true);
-    let sandbox = start_sandbox(&config)?.context("there is nothing to serve")?;
-    let handle = sandbox.handle();
-    tracing::info!(listen = %config.sandbox.listen, "the emulators listen");
-    let serving = tokio::spawn(sandbox.run());
-    Signals::new()?.wait().await;
-    handle.stop().await;
-    serving.await.context("the sandbox broke off")??;
-    Ok(())
 }

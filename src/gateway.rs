@@ -184,6 +184,7 @@ impl Gateway {
     pub fn ctx(&self) -> Ctx<'_> {
         Ctx {
             max_media_bytes: self.limits.max_media_bytes,
+            tokens: &self.store,
             nonce: uuid::Uuid::new_v4().simple().to_string(),
             ..Ctx::new(&self.transport, crate::store::now())
         }
@@ -254,7 +255,12 @@ impl Gateway {
             tracing::error!(lane = %lane, %error, "the lane is not paused");
         }
         metrics::gauge!(names::LANE_PAUSED, "lane" => lane.to_string()).set(1.0);
-        tracing::error!(lane = %lane, reason, message, "the lane is paused");
+        if reason == "operator" {
+            tracing::warn!(lane = %lane, reason, "the lane is paused");
+        } else {
+            // Nothing leaves this lane until somebody mends the account.
+            tracing::error!(lane = %lane, reason, message, "the lane is paused");
+        }
     }
 
     /// Resumes a lane. `false`: it was not paused.

@@ -20,6 +20,8 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod drift;
 pub mod events;
 pub mod gateway;
 pub mod http;

@@ -18,7 +18,7 @@
 //!
 //! ## Adding a platform
 //!
-//! Copy `telegram/`, the reference folder, and add one line to [`kinds!`] below. Nothing else
+//! Copy `telegram/`, the reference folder, and add one line to `kinds!` below. Nothing else
 //! changes: configuration, behaviour suite, fuzzer, `switchboard channels` and the sandbox read
 //! [`KINDS`].
 
@@ -76,7 +76,9 @@ kinds! {
     whatsapp, "whatsapp", ["wa"];
     messenger, "messenger", ["fb", "ig"];
     telegram, "telegram", ["tg"];
+    viber, "viber", ["vb"];
     twilio_sms, "twilio-sms", ["tx"];
+    wechat, "wechat", ["wc"];
 }
 
 /// The kind of this name.

@@ -12,8 +12,11 @@ use switchboard_channels::{Channel, Kind};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Prints everything as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "markdown")]
     json: bool,
+    /// Prints the table of README.md
+    #[arg(long)]
+    markdown: bool,
 }
 
 pub(super) fn run(
@@ -37,6 +40,12 @@ pub(super) fn run(
             })
             .collect();
         output.line(serde_json::to_string(&list)?)?;
+        return Ok(Outcome::Done);
+    }
+    if args.markdown {
+        for line in markdown(&channels) {
+            output.line(line)?;
+        }
         return Ok(Outcome::Done);
     }
     let rows: Vec<[String; 13]> = channels
@@ -90,8 +99,10 @@ fn row(kind: &Kind, can: &Capabilities) -> [String; 13] {
     };
     let rate = match can.pacing.rate_per_recipient_per_second {
         Some(recipient) => format!(
-            "{}/s, {recipient}/s to one recipient",
-            can.pacing.rate_per_second
+            "{}/s, {}/s to one recipient",
+            can.pacing.rate_per_second,
+            // One in six seconds is a number without end.
+            (recipient * 100.0).round() / 100.0
         ),
         None => format!("{}/s", can.pacing.rate_per_second),
     };
@@ -115,6 +126,32 @@ fn row(kind: &Kind, can: &Capabilities) -> [String; 13] {
         .to_owned(),
         rate,
     ]
+}
+
+/// Columns of the table in README.md: what a newcomer asks first, the rest is in the kinds' own pages.
+const SHORT: [&str; 9] = [
+    "source", "text", "media", "location", "contact", "reply", "choices", "statuses", "window",
+];
+
+/// The table of README.md, a line per kind, each linked to its page.
+fn markdown(channels: &[(&Kind, Arc<dyn Channel>)]) -> Vec<String> {
+    let short = |cells: [String; 13]| {
+        let pairs = HEAD.iter().zip(cells);
+        let kept = pairs.filter(|(name, _)| SHORT.contains(name));
+        // Lists may break between their items.
+        kept.map(|(_, cell)| cell.replace(',', ", "))
+            .collect::<Vec<_>>()
+            .join(" | ")
+    };
+    let head = format!("| kind | {} |", SHORT.join(" | "));
+    let rule = format!("|{}", "---|".repeat(SHORT.len() + 1));
+    let rows = channels.iter().map(|(kind, channel)| {
+        let name = kind.name;
+        let folder = name.replace('-', "_");
+        let cells = short(row(kind, channel.capabilities()));
+        format!("| [{name}](channels/src/{folder}/README.md) | {cells} |")
+    });
+    [head, rule].into_iter().chain(rows).collect()
 }
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
@@ -158,10 +195,37 @@ mod tests {
     use super::*;
     use crate::config::fake;
 
+    const fn args(json: bool, markdown: bool) -> Args {
+        Args { json, markdown }
+    }
+
+    #[test]
+    fn the_table_of_the_readme_is_what_the_kinds_can() {
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let (begin, end) = ("<!-- channels: begin -->\n", "<!-- channels: end -->");
+        let table = readme.split(begin).nth(1).unwrap();
+        let table = table.split(end).next().unwrap();
+        let (mut output, written) = Output::captured();
+        run(switchboard_channels::KINDS, &args(false, true), &mut output).unwrap();
+        assert_eq!(
+            table,
+            written.text(),
+            "put the output of `switchboard channels --markdown` between the marks in README.md"
+        );
+        // Each row leads to the page of its kind.
+        for kind in switchboard_channels::KINDS {
+            let page = format!("channels/src/{}/README.md", kind.name.replace('-', "_"));
+            assert!(table.contains(&format!("({page})")), "{page}");
+            let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+            assert!(page.is_file(), "{}", page.display());
+        }
+    }
+
     #[test]
     fn the_table_says_what_each_kind_can() {
         let (mut output, written) = Output::captured();
-        run(&fake::KINDS, &Args { json: false }, &mut output).unwrap();
+        run(&fake::KINDS, &args(false, false), &mut output).unwrap();
         assert_eq!(
             written.text(),
             "\
@@ -177,7 +241,7 @@ heliograph contact: converted: as a card written by hand
     #[test]
     fn the_json_holds_everything() {
         let (mut output, written) = Output::captured();
-        run(&fake::KINDS, &Args { json: true }, &mut output).unwrap();
+        run(&fake::KINDS, &args(true, false), &mut output).unwrap();
         let list: serde_json::Value = serde_json::from_str(&written.text()).unwrap();
         assert_eq!(list[1]["kind"], "heliograph");
         assert_eq!(list[1]["sources"], json!(["hg", "hl"]));

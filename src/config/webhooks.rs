@@ -8,7 +8,7 @@ use switchboard_channels::kit::sign;
 use url::Url;
 
 /// The events that the chat backend may ask for.
-pub const EVENTS: [&str; 14] = [
+pub const EVENTS: [&str; 15] = [
     "message-sent",
     "new-messages",
     "sms-sent",
@@ -21,6 +21,7 @@ pub const EVENTS: [&str; 14] = [
     "message-deleted",
     "message-reaction",
     "user-updated",
+    "user-deleted",
     "channel-paused",
     "channel-resumed",
 ];
@@ -108,7 +109,7 @@ impl Text for EventName {
     const ALLOWED: &'static str = "names of events: message-sent, new-messages, sms-sent, \
         email-sent, slack-message-sent, new-conversation-created, conversation-status-updated, \
         message-status-updated, message-updated, message-deleted, message-reaction, user-updated, \
-        channel-paused, channel-resumed";
+        user-deleted, channel-paused, channel-resumed";
 
     fn read(text: &str) -> Option<Self> {
         EVENTS.iter().find(|e| **e == text).copied().map(Self)

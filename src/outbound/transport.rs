@@ -177,6 +177,7 @@ impl HttpTransport {
             Auth::None => builder,
             Auth::Bearer(token) => builder.bearer_auth(token.expose()),
             Auth::Basic { user, password } => builder.basic_auth(user, Some(password.expose())),
+            Auth::Header { name, value } => builder.header(*name, value.expose()),
         };
         builder
     }
@@ -351,7 +352,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_guard_refuses_before_it_connects() {
-        rustls::crypto::ring::default_provider().install_default().ok();
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let transport = HttpTransport::new(Vec::new()).unwrap();
         for url in [
             "http://127.0.0.1:1/x",

@@ -13,6 +13,7 @@ use crate::telemetry::names;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use switchboard_channels::kit::http::Ctx;
 use switchboard_channels::model::{
     ConversationId, Idempotency, IdentityScope, Millis, Receipt, Sender,
 };
@@ -176,8 +177,13 @@ impl ChannelWork {
     async fn request(&self, job: &Job) -> Result<Receipt, SendError> {
         let (gateway, live) = (Arc::clone(&self.gateway), Arc::clone(&self.live));
         let part = job.part.clone();
+        let (reply_token, window_until) = (job.reply_token.clone(), job.window_until);
         let mut request = tokio::spawn(async move {
-            let ctx = gateway.ctx();
+            let ctx = Ctx {
+                reply_token,
+                window_until,
+                ..gateway.ctx()
+            };
             live.channel.deliver(&part, &ctx).await
         });
         let mut alive = tokio::time::interval(self.gateway.limits.lease / 3);

@@ -25,12 +25,11 @@ enum Place {
     Waiting { at: Instant, n: u64, retry: bool },
     /// Ready since a time.
     Ready { since: Instant, n: u64 },
-    /// Worked on. `again`: scheduled meanwhile.
+    /// Worked on. `again`: scheduled meanwhile, and how urgently.
     Leased {
         fence: i64,
         until: Instant,
-        again: bool,
-        probe: bool,
+        again: Option<Priority>,
     },
 }
 
@@ -45,8 +44,9 @@ struct Entry {
 enum Breaker {
     /// Failures in a row so far.
     Closed(u32),
-    /// One lease at a time until one succeeds.
-    Probing { out: bool },
+    /// One lease at a time until one succeeds: the fence of the one that is out. Known by its fence,
+    /// because a lease from before the breaker opened may end, or fail, while the probe is out.
+    Probing { probe: Option<i64> },
 }
 
 struct Lane {
@@ -214,14 +214,14 @@ impl Lane {
     }
 
     fn schedule(&mut self, due: &Due, now: Instant) {
+        self.advance(now);
         match self.groups.get_mut(&due.group) {
             None => self.place(due, now),
             Some(Entry {
                 place: Place::Leased { again, .. },
-                priority,
+                ..
             }) => {
-                *again = true;
-                *priority = (*priority).min(due.priority);
+                *again = Some(again.map_or(due.priority, |p| p.min(due.priority)));
             }
             Some(entry) if due.priority < entry.priority => {
                 entry.priority = due.priority;
@@ -235,7 +235,9 @@ impl Lane {
         }
     }
 
-    /// Moves what became due, and lapsed leases, to the ready rows.
+    /// Moves what became due, and lapsed leases, to the ready rows. Every operation that looks at a
+    /// group's place begins with it, so that a lease lapses when its time is over and not only when
+    /// the next claim comes by.
     fn advance(&mut self, now: Instant) {
         while let Some(&(at, n, group)) = self.waiting.first() {
             if at > now {
@@ -253,35 +255,33 @@ impl Lane {
                 break;
             }
             let entry = self.remove(group);
-            if let Some(Entry {
-                place: Place::Leased { probe: true, .. },
-                ..
-            }) = entry
-            {
-                self.probe_ended();
+            let mut priority = entry.map_or(Priority::Normal, |e| e.priority);
+            if let Some(Place::Leased { fence, again, .. }) = entry.map(|e| e.place) {
+                self.lease_ended(fence);
+                priority = again.map_or(priority, |p| p.min(priority));
             }
-            self.place_ready(group, now, entry.map_or(Priority::Normal, |e| e.priority));
+            // Its turn counts from when the lease lapsed, not from when somebody looked.
+            self.place_ready(group, until, priority);
         }
     }
 
-    fn probe_ended(&mut self) {
-        if let Breaker::Probing { out } = &mut self.breaker {
-            *out = false;
+    fn lease_ended(&mut self, fence: i64) {
+        if self.breaker == (Breaker::Probing { probe: Some(fence) }) {
+            self.breaker = Breaker::Probing { probe: None };
         }
     }
 
     fn next_ready(&mut self) -> Option<Group> {
-        self.claims += 1;
-        let bulk_first = self.claims.is_multiple_of(BULK_EVERY);
+        let bulk_first = (self.claims + 1).is_multiple_of(BULK_EVERY);
         let (first, second) = if bulk_first {
             (&mut self.bulk, &mut self.normal)
         } else {
             (&mut self.normal, &mut self.bulk)
         };
-        first
-            .pop_first()
-            .or_else(|| second.pop_first())
-            .map(|(_, group)| group)
+        let (_, group) = first.pop_first().or_else(|| second.pop_first())?;
+        // Looking in vain is no claim: it would move the bulk's turn at random.
+        self.claims += 1;
+        Some(group)
     }
 
     fn claim(&mut self, most: usize, now: Instant, fence: &AtomicI64) -> Claim {
@@ -301,8 +301,8 @@ impl Lane {
         let mut leases = Vec::new();
         let most = match self.breaker {
             Breaker::Closed(_) => most,
-            Breaker::Probing { out: false } => most.min(1),
-            Breaker::Probing { out: true } => 0,
+            Breaker::Probing { probe: None } => most.min(1),
+            Breaker::Probing { probe: Some(_) } => 0,
         };
         while leases.len() < most {
             let Some(group) = self.next_ready() else {
@@ -310,7 +310,9 @@ impl Lane {
             };
             let fence = fence.fetch_add(1, Ordering::Relaxed) + 1;
             let until = now + self.limits.lease;
-            let probe = matches!(self.breaker, Breaker::Probing { .. });
+            if let Breaker::Probing { probe } = &mut self.breaker {
+                *probe = Some(fence);
+            }
             let priority = self
                 .groups
                 .get(&group)
@@ -318,17 +320,19 @@ impl Lane {
             let place = Place::Leased {
                 fence,
                 until,
-                again: false,
-                probe,
+                again: None,
             };
             self.groups.insert(group, Entry { place, priority });
             self.leases.insert((until, group));
             leases.push(Lease { group, fence });
         }
-        if !leases.is_empty()
-            && let Breaker::Probing { out } = &mut self.breaker
-        {
-            *out = true;
+        let more = !(self.normal.is_empty() && self.bulk.is_empty());
+        if more && matches!(self.breaker, Breaker::Closed(_)) {
+            // The caller wanted no more than it got, but there is more.
+            return Claim {
+                leases,
+                next: Some(Duration::ZERO),
+            };
         }
         let waiting = self.waiting.first().map(|(at, ..)| *at);
         let lapse = self.leases.first().map(|(until, _)| *until);
@@ -348,6 +352,7 @@ impl Lane {
     }
 
     fn extend(&mut self, lease: Lease, now: Instant) -> bool {
+        self.advance(now);
         let length = self.limits.lease;
         let Some(Entry {
             place: Place::Leased { until, .. },
@@ -364,22 +369,26 @@ impl Lane {
     }
 
     fn finish(&mut self, lease: Lease, next: Option<Due>, now: Instant) {
+        self.advance(now);
         if self.held(lease).is_none() {
             return;
         }
         let Some(entry) = self.remove(lease.group) else {
             return;
         };
-        let Place::Leased { again, probe, .. } = entry.place else {
+        let Place::Leased { again, .. } = entry.place else {
             return;
         };
-        if probe {
-            self.probe_ended();
-        }
-        match next {
-            Some(due) => self.place(&due, now),
-            None if again => self.place_ready(lease.group, now, entry.priority),
-            None => {}
+        self.lease_ended(lease.fence);
+        match (next, again) {
+            (Some(due), Some(urgent)) => {
+                let priority = due.priority.min(urgent);
+                self.place(&Due { priority, ..due }, now);
+            }
+            (Some(due), None) => self.place(&due, now),
+            // What made it urgent before is done; only what came meanwhile counts.
+            (None, Some(priority)) => self.place_ready(lease.group, now, priority),
+            (None, None) => {}
         }
     }
 
@@ -403,7 +412,9 @@ impl Lane {
     }
 
     fn trip(&mut self, now: Instant) -> bool {
-        self.breaker = Breaker::Probing { out: false };
+        if matches!(self.breaker, Breaker::Closed(_)) {
+            self.breaker = Breaker::Probing { probe: None };
+        }
         self.rest(now + self.limits.breaker_rest);
         true
     }
@@ -427,6 +438,7 @@ impl Lane {
     }
 
     fn hasten(&mut self, groups: &[Group], now: Instant) {
+        self.advance(now);
         for &group in groups {
             match self.groups.get(&group).map(|e| e.place) {
                 Some(Place::Waiting { .. }) => {
@@ -442,17 +454,25 @@ impl Lane {
     }
 
     fn take(&mut self, recipient: Group, parts: u32, now: u64) -> Result<(), Duration> {
-        let lane_full_at = self.limits.rate.take(self.lane_full_at, now, parts)?;
-        if let Some(rate) = self.limits.recipient {
-            let full_at = self.recipients.get(&recipient).copied().unwrap_or(0);
-            let full_at = rate.take(full_at, now, parts)?;
-            self.recipients.insert(recipient, full_at);
-            if self.recipients.len() >= self.swept_at_len {
-                self.recipients.retain(|_, full_at| *full_at > now);
-                self.swept_at_len = self.recipients.len() * 2 + BUCKETS_SWEEP;
+        let lane = self.limits.rate.take(self.lane_full_at, now, parts);
+        let Some(rate) = self.limits.recipient else {
+            self.lane_full_at = lane?;
+            return Ok(());
+        };
+        let full_at = self.recipients.get(&recipient).copied().unwrap_or(0);
+        match (lane, rate.take(full_at, now, parts)) {
+            (Ok(lane_full_at), Ok(full_at)) => {
+                self.lane_full_at = lane_full_at;
+                self.recipients.insert(recipient, full_at);
             }
+            // The longer of two waits: after the shorter one the other would refuse.
+            (Err(lane), Err(one)) => return Err(lane.max(one)),
+            (Err(wait), Ok(_)) | (Ok(_), Err(wait)) => return Err(wait),
         }
-        self.lane_full_at = lane_full_at;
+        if self.recipients.len() >= self.swept_at_len {
+            self.recipients.retain(|_, full_at| *full_at > now);
+            self.swept_at_len = self.recipients.len() * 2 + BUCKETS_SWEEP;
+        }
         Ok(())
     }
 
@@ -585,5 +605,55 @@ impl Queue for MemoryQueue {
 
     async fn ping(&self) -> Result<(), QueueError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::{Clock, Lanes, every_law};
+    use super::*;
+    use futures_util::future::BoxFuture;
+
+    /// The paused clock of the runtime.
+    struct Paused;
+
+    #[async_trait]
+    impl Clock for Paused {
+        async fn advance(&self, by: Duration) {
+            tokio::time::advance(by).await;
+        }
+    }
+
+    fn open(lanes: Lanes) -> BoxFuture<'static, (Arc<dyn Queue>, Arc<dyn Clock>)> {
+        Box::pin(async {
+            let queue: Arc<dyn Queue> = MemoryQueue::new(lanes, 0);
+            let clock: Arc<dyn Clock> = Arc::new(Paused);
+            (queue, clock)
+        })
+    }
+
+    every_law!(open => #[tokio::test(start_paused = true)]);
+
+    #[tokio::test(start_paused = true)]
+    async fn full_buckets_are_swept() {
+        let second = super::super::gcra::Rate::new(1.0, 1);
+        let limits = Limits {
+            rate: super::super::gcra::Rate::new(1e6, 1_000_000),
+            recipient: Some(second),
+            lease: Duration::from_secs(60),
+            breaker_failures: 5,
+            breaker_rest: Duration::from_secs(30),
+        };
+        let lane = LaneId::channel("one");
+        let queue = MemoryQueue::new([(lane.clone(), limits)], 0);
+        for recipient in 0..20_000 {
+            assert_eq!(queue.take(&lane, recipient, 1).await.unwrap(), Ok(()));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        // A thousand recipients are still owed a pause; the others need no bucket.
+        let kept = queue.lock(&lane).unwrap().recipients.len();
+        assert!((1000..5000).contains(&kept), "{kept} buckets are kept");
+        assert!(queue.take(&lane, 19_999, 1).await.unwrap().is_err());
+        assert_eq!(queue.take(&lane, 1, 1).await.unwrap(), Ok(()));
     }
 }

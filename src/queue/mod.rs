@@ -15,7 +15,9 @@
 //!   the lane gave before. A lease that is not extended lapses, and its group is ready again.
 //! - `finish` gives a lease back and says when the group is due again, if it is. When it is not, but
 //!   it was scheduled meanwhile, it is ready at once. A finish with a lapsed lease changes nothing.
-//! - A **resting** lane gives no leases until its time has come; a **paused** one until it is resumed.
+//!   What came meanwhile decides how urgent the group is from then on, together with what `finish` says.
+//! - A **resting** lane gives no leases until its time has come; a **paused** one until it is resumed,
+//!   which ends its rest, forgets its failures and makes ready what waits for a retry.
 //! - After `breaker_failures` failures in a row a lane rests; then it gives one lease at a time (the
 //!   probe) until one succeeds, which makes all groups ready that wait for a retry.
 //! - Limits are token buckets (GCRA): one for the lane and one per recipient, taken together.
@@ -23,6 +25,10 @@
 
 pub mod gcra;
 pub mod memory;
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod suite;
 
 use async_trait::async_trait;
 use std::fmt;

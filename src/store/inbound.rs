@@ -113,13 +113,23 @@ async fn apply_one<S: Sql>(
     }
     match &event.body {
         EventBody::Message(message) => message_came(sql, unit, channel, event, message).await,
-        EventBody::Status(status) => {
-            progress::status_came(sql, unit, &channel.id, event, status).await
-        }
+        EventBody::Status(status) => progress::status_came(sql, unit, channel, event, status).await,
         EventBody::Edit(edit) => {
             let Some(target) = find(sql, channel, &edit.target).await? else {
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;
             };
+            // Forward only: an older edit that comes late, or one of a message that was taken back,
+            // changes nothing.
+            let newer = sql
+                .exec(
+                    "UPDATE messages SET edited_at = $1
+                     WHERE id = $2 AND NOT deleted AND edited_at <= $1",
+                    vals![event.at.0, target.0],
+                )
+                .await?;
+            if newer == 0 {
+                return Ok(Fate::Duplicate);
+            }
             let attachments = match &edit.attachments {
                 Some(list) => Some(store_attachments(sql, unit, channel, target, list).await?),
                 None => None,
@@ -141,6 +151,11 @@ async fn apply_one<S: Sql>(
             let Some(sender) = &event.sender else {
                 return keep(sql, unit, channel, "reaction of nobody", event).await;
             };
+            // The ids of erased messages are known for good; a reaction to one must not bring its
+            // writer back.
+            if super::reads::message(sql, target).await?.is_none() {
+                return Ok(Fate::Kept);
+            }
             let user = resolve_user(sql, unit, channel, sender).await?.user;
             react(sql, unit, target, user.id, &reaction.emoji, reaction.added).await?;
             Ok(Fate::Applied)
@@ -230,10 +245,16 @@ async fn message_came<S: Sql>(
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
     let user = found.user;
+    // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
+    let origin = if message.from_us {
+        Origin::Us
+    } else {
+        Origin::Contact
+    };
     let FoundConversation {
         mut conversation,
         created,
-    } = resolve_conversation(sql, unit, channel, user.id, thread, Origin::Contact).await?;
+    } = resolve_conversation(sql, unit, channel, user.id, thread, origin).await?;
     let author = if message.from_us {
         bot(sql).await?
     } else {
@@ -299,6 +320,13 @@ async fn message_came<S: Sql>(
         ],
     )
     .await?;
+    if let Some(token) = &thread.reply_token {
+        sql.exec(
+            "UPDATE conversations SET reply_token = $1, reply_token_until = $2 WHERE id = $3",
+            vals![&token.token, token.expires_at.0, conversation.id.0],
+        )
+        .await?;
+    }
     let row = MessageRow {
         id,
         conversation_id: conversation.id,

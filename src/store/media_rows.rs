@@ -97,7 +97,7 @@ pub async fn stored<S: Sql>(
     let row = sql
         .row(
             "UPDATE media SET state = 'stored', mime = $1, name = $2, size_bytes = $3, error = NULL
-             WHERE id = $4 AND state = 'pending' RETURNING message_id, idx",
+             WHERE id = $4 AND state = 'pending' RETURNING message_id, idx, key",
             vals![
                 fetched.mime.as_ref(),
                 &fetched.name,
@@ -107,11 +107,11 @@ pub async fn stored<S: Sql>(
         )
         .await?;
     let Some(mut row) = row else { return Ok(()) };
-    let (message, idx) = (MessageId(row.int()?), row.int()?);
+    let (message, idx, key) = (MessageId(row.int()?), row.int()?, row.text()?);
     let Some(mut message_row) = reads::message(sql, message).await? else {
         return Ok(());
     };
-    if !learn(&mut message_row, idx, fetched) {
+    if !learn(&mut message_row, idx, &key, fetched) {
         return Ok(());
     }
     sql.exec(
@@ -123,10 +123,12 @@ pub async fn stored<S: Sql>(
 }
 
 /// Writes what became known into the message's attachment. `false`: nothing new.
-fn learn(message: &mut MessageRow, idx: i64, fetched: &Fetched) -> bool {
+fn learn(message: &mut MessageRow, idx: i64, key: &str, fetched: &Fetched) -> bool {
+    // An edit may have put another attachment in its place while it was fetched.
     let attachment = usize::try_from(idx)
         .ok()
-        .and_then(|i| message.attachments.get_mut(i));
+        .and_then(|i| message.attachments.get_mut(i))
+        .filter(|a| a.media_key.as_deref() == Some(key));
     let Some(attachment) = attachment else {
         return false;
     };

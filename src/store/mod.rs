@@ -19,6 +19,7 @@ pub mod rows;
 pub mod sends;
 pub mod sql;
 pub mod sqlite;
+pub mod tokens;
 pub mod upkeep;
 pub mod users;
 pub mod work;

@@ -60,6 +60,26 @@ fn keys(channel: &ChannelInfo, sender: &Sender) -> Vec<(String, String)> {
     keys
 }
 
+/// The person behind a sender, if anybody knows one.
+pub async fn known_user<S: Sql>(
+    sql: &mut S,
+    channel: &ChannelInfo,
+    sender: &Sender,
+) -> Result<Option<UserId>, StoreError> {
+    for (scope, id) in keys(channel, sender) {
+        let row = sql
+            .row(
+                "SELECT user_id FROM identities WHERE scope = $1 AND platform_user_id = $2",
+                vals![&scope, &id],
+            )
+            .await?;
+        if let Some(mut row) = row {
+            return Ok(Some(UserId(row.int()?)));
+        }
+    }
+    Ok(None)
+}
+
 /// Finds the person behind a sender, or makes one; joins two that turn out to be the same.
 pub async fn resolve_user<S: Sql>(
     sql: &mut S,
@@ -97,9 +117,8 @@ pub async fn resolve_user<S: Sql>(
                 } else {
                     (user, kept.clone())
                 };
-                join(sql, keep.id, drop.id).await?;
+                found = Some(join(sql, keep, drop).await?);
                 changed = true;
-                found = Some(keep);
             }
         }
     }
@@ -244,26 +263,40 @@ async fn details<S: Sql>(sql: &mut S, user: UserId, profile: &Profile) -> Result
     Ok(())
 }
 
-/// Two users are one person: everything of `drop` becomes `keep`'s.
-async fn join<S: Sql>(sql: &mut S, keep: UserId, drop: UserId) -> Result<(), StoreError> {
+/// Two users are one person: everything of the second becomes the first's.
+async fn join<S: Sql>(
+    sql: &mut S,
+    mut kept: UserRow,
+    dropped: UserRow,
+) -> Result<UserRow, StoreError> {
+    let (keep, drop) = (kept.id, dropped.id);
     sql.exec(
         "UPDATE identities SET user_id = $1 WHERE user_id = $2",
         vals![keep.0, drop.0],
     )
     .await?;
     sql.exec(
-        "UPDATE messages SET user_id = $1 WHERE user_id = $2
-            AND conversation_id IN (SELECT id FROM conversations WHERE user_id = $2)",
+        // Wherever they stand: also in groups and threads that began with somebody else.
+        "UPDATE messages SET user_id = $1 WHERE user_id = $2 AND user_id <> 1",
         vals![keep.0, drop.0],
     )
     .await?;
+    sql.exec(
+        "INSERT INTO reactions (message_id, user_id, emoji)
+            SELECT message_id, $1, emoji FROM reactions WHERE user_id = $2
+         ON CONFLICT (message_id, user_id, emoji) DO NOTHING",
+        vals![keep.0, drop.0],
+    )
+    .await?;
+    sql.exec("DELETE FROM reactions WHERE user_id = $1", vals![drop.0])
+        .await?;
     let (new_key, old_key) = (format!("user:{keep}"), format!("user:{drop}"));
     // Where both have a conversation, the kept user's goes on and the other only stays readable.
     sql.exec(
         "UPDATE conversations SET thread_live = FALSE WHERE user_id = $1 AND thread_key = $2
             AND channel_id IN (SELECT channel_id FROM conversations
-                WHERE thread_key = $3 AND thread_live)",
-        vals![drop.0, &old_key, &new_key],
+                WHERE user_id = $3 AND thread_key = $4 AND thread_live)",
+        vals![drop.0, &old_key, keep.0, &new_key],
     )
     .await?;
     sql.exec(
@@ -287,7 +320,15 @@ async fn join<S: Sql>(sql: &mut S, keep: UserId, drop: UserId) -> Result<(), Sto
         .await?;
     sql.exec("DELETE FROM users WHERE id = $1", vals![drop.0])
         .await?;
-    Ok(())
+    // Addresses that only the second had, now that nobody else has them.
+    kept.email = kept.email.or(dropped.email);
+    kept.phone = kept.phone.or(dropped.phone);
+    sql.exec(
+        "UPDATE users SET email = $1, phone = $2 WHERE id = $3",
+        vals![kept.email.as_ref(), kept.phone.as_ref(), keep.0],
+    )
+    .await?;
+    Ok(kept)
 }
 
 /// How a conversation came to be, for the events.

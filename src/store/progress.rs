@@ -3,10 +3,11 @@
 use super::StoreError;
 use super::inbound::Fate;
 use super::outbox::Unit;
+use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
 use super::sql::Sql;
 use crate::events::payload;
 use crate::vals;
-use switchboard_channels::model::{DeliveryStatus, Event, MessageId, StatusUpdate};
+use switchboard_channels::model::{DeliveryStatus, Event, MessageId, Millis, StatusUpdate};
 use switchboard_channels::{Class, Words};
 
 /// A part by message and number.
@@ -43,10 +44,14 @@ fn delivery(name: &str) -> Option<DeliveryStatus> {
 pub async fn status_came<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
-    channel: &str,
+    info: &ChannelInfo,
     event: &Event,
     status: &StatusUpdate,
 ) -> Result<Fate, StoreError> {
+    let channel = info.id.as_str();
+    if let Some(until) = status.watermark {
+        return up_to(sql, unit, info, event, status.status, until).await;
+    }
     let part = match find_part(sql, channel, &status.platform_id).await? {
         Some(part) => Some(part),
         None => match status
@@ -80,8 +85,52 @@ pub async fn status_came<S: Sql>(
         .await?;
         return Ok(Fate::Kept);
     };
-    let _ = event;
     advance(sql, unit, part, status.status, status.error.as_ref()).await?;
+    Ok(Fate::Applied)
+}
+
+/// A watermark is compared with our own time of sending; the two clocks may differ by so much.
+const CLOCKS_MS: i64 = 1000;
+
+/// Moves forward everything that was sent to a person up to a time: the watermarks of platforms that
+/// name no messages. Looks at the newest messages of the conversation only, so that its length costs
+/// nothing; older ones were behind an earlier watermark.
+async fn up_to<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    event: &Event,
+    status: DeliveryStatus,
+    until: Millis,
+) -> Result<Fate, StoreError> {
+    let Some(sender) = &event.sender else {
+        return Ok(Fate::Kept);
+    };
+    // Somebody whom nobody knows was sent nothing, and reading is no reason to make a user.
+    let Some(user) = known_user(sql, channel, sender).await? else {
+        return Ok(Fate::Kept);
+    };
+    let thread = event.thread.as_ref().and_then(|t| t.key.as_deref());
+    let key = thread_key(user, thread);
+    let Some(conversation) = find_conversation(sql, &channel.id, &key).await? else {
+        return Ok(Fate::Kept);
+    };
+    let rows = sql
+        .rows(
+            "SELECT p.message_id, p.idx FROM (SELECT id FROM messages WHERE conversation_id = $1
+                    AND outbound ORDER BY id DESC LIMIT 500) m
+             JOIN parts p ON p.message_id = m.id
+             WHERE p.state = 'sent' AND p.begun_at <= $2 ORDER BY p.message_id, p.idx",
+            vals![conversation.id.0, until.plus(CLOCKS_MS).0],
+        )
+        .await?;
+    for mut row in rows {
+        let part = PartKey {
+            message: MessageId(row.int()?),
+            idx: row.int()?,
+        };
+        advance(sql, unit, part, status, None).await?;
+    }
     Ok(Fate::Applied)
 }
 
@@ -166,20 +215,16 @@ async fn arrived<S: Sql>(
 ) -> Result<bool, StoreError> {
     let row = sql
         .row(
-            "SELECT p.state, m.conversation_id, m.bulk, m.dead, COALESCE(m.error_code, '')
+            "SELECT p.state, p.attempts, m.failures, m.conversation_id, m.bulk, m.dead,
+                COALESCE(m.error_code, '')
              FROM parts p JOIN messages m ON m.id = p.message_id
              WHERE p.message_id = $1 AND p.idx = $2 AND m.channel_id = $3",
             vals![part.message.0, part.idx, channel],
         )
         .await?;
     let Some(mut row) = row else { return Ok(false) };
-    let (state, conversation, bulk, dead, code) = (
-        row.text()?,
-        row.int()?,
-        row.bool()?,
-        row.bool()?,
-        row.text()?,
-    );
+    let (state, attempts, failures) = (row.text()?, row.int()?, row.int()?);
+    let (conversation, bulk, dead, code) = (row.int()?, row.bool()?, row.bool()?, row.text()?);
     sql.exec(
         "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
          VALUES ($1, $2, $3, $4) ON CONFLICT (channel_id, platform_id) DO NOTHING",
@@ -188,15 +233,22 @@ async fn arrived<S: Sql>(
     .await?;
     // A part that is being sent right now is settled by its worker, which looks for this row.
     let given_up = dead && code == "unsure" && state == "failed";
-    if state == "unsure" || given_up {
+    // One that waits for another try after a failure is not sent again. (After an operator's retry
+    // nothing has failed yet; what comes then may still be of the attempts before.)
+    let refuted = state == "waiting" && attempts > 0 && failures > 0;
+    if state == "unsure" || refuted || given_up {
         mark_sent(sql, part, None).await?;
         if given_up {
             reopen_or_finish(sql, unit, part.message, conversation).await?;
+        } else {
+            super::work::finish_if_sent(sql, unit, part.message).await?;
         }
         unit.wakes
             .sends
             .push((channel.to_owned(), conversation, bulk));
     }
+    // Statuses that came under this id before anybody knew whose it was.
+    apply_early(sql, unit, channel, platform_id, part).await?;
     Ok(true)
 }
 
@@ -306,7 +358,12 @@ pub async fn settle<S: Sql>(
         .await?;
     } else {
         sql.exec(
-            "UPDATE messages SET status = $1, dead = FALSE WHERE id = $2",
+            // What was said of a failure that was none would depend on which came first.
+            "UPDATE messages SET dead = FALSE,
+                error_class = CASE WHEN status = 'failed' THEN NULL ELSE error_class END,
+                error_code = CASE WHEN status = 'failed' THEN NULL ELSE error_code END,
+                error_message = CASE WHEN status = 'failed' THEN NULL ELSE error_message END,
+                status = $1 WHERE id = $2",
             vals![new, message.0],
         )
         .await?;
@@ -382,8 +439,8 @@ pub async fn apply_early<S: Sql>(
             error.map(|e| super::rows::from_json(&e)).transpose()?;
         found.extend(delivery(&name).map(|status| (status, error)));
     }
-    found.sort_by_key(|(status, _)| *status);
-    for (status, error) in found {
+    // The furthest alone counts: a failure that was delivered after all is none to tell of.
+    if let Some((status, error)) = found.into_iter().max_by_key(|(status, _)| *status) {
         advance(sql, unit, part, status, error.as_ref()).await?;
     }
     Ok(())

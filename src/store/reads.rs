@@ -83,7 +83,7 @@ pub async fn search_users<S: Sql>(sql: &mut S, text: &str) -> Result<Vec<UserRow
 }
 
 /// The pattern of a search: what the person typed, nothing of it special.
-fn like(text: &str) -> String {
+pub(super) fn like(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.to_lowercase().chars() {
@@ -287,8 +287,8 @@ pub struct Outcome {
     pub next_at: Millis,
     /// Failures so far.
     pub failures: i64,
-    /// The function that was called.
-    pub function: String,
+    /// The channel that it goes over.
+    pub channel: String,
     /// Class, code and text of the last error.
     pub error: Option<(String, String, String)>,
     /// The platform's answers to the parts that were sent, in order.
@@ -300,7 +300,7 @@ pub async fn outcome<S: Sql>(sql: &mut S, id: MessageId) -> Result<Option<Outcom
     let row = sql
         .row(
             "SELECT conversation_id, status, open, scheduled, next_at, failures,
-                COALESCE(function, ''), error_class, COALESCE(error_code, ''),
+                COALESCE(channel_id, ''), error_class, COALESCE(error_code, ''),
                 COALESCE(error_message, '') FROM messages WHERE id = $1",
             vals![id.0],
         )
@@ -320,7 +320,7 @@ pub async fn outcome<S: Sql>(sql: &mut S, id: MessageId) -> Result<Option<Outcom
         scheduled: r.bool()?,
         next_at: Millis(r.int()?),
         failures: r.int()?,
-        function: r.text()?,
+        channel: r.text()?,
         error: {
             let (class, code, message) = (r.opt_text()?, r.text()?, r.text()?);
             class.map(|class| (class, code, message))

@@ -3,10 +3,11 @@
 use super::StoreError;
 use super::outbox::Unit;
 use super::people::{
-    ChannelInfo, Origin, from_recipient, resolve_conversation, resolve_user, set_status,
+    ChannelInfo, Origin, find_conversation, from_recipient, resolve_conversation, resolve_user,
+    set_status, thread_key,
 };
 use super::rows::{
-    ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
+    BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
 };
 use super::sql::Sql;
 use super::{inbound, reads};
@@ -123,6 +124,12 @@ pub async fn accept<S: Sql>(
     {
         return Ok(known);
     }
+    // Looked at before anything is made: a refused send leaves no user or conversation behind.
+    if let Some(stored) = send.stored
+        && !is_stored(sql, stored).await?
+    {
+        return Ok(Accepted::Gone("message"));
+    }
     let (mut conversation, user, created) = match &send.target {
         Target::Conversation(id) => {
             let Some(conversation) = reads::conversation(sql, *id).await? else {
@@ -132,19 +139,36 @@ pub async fn accept<S: Sql>(
         }
         Target::Recipient(recipient) => {
             let (sender, thread) = from_recipient(recipient);
-            let user = resolve_user(sql, unit, &send.channel, &sender).await?.user;
-            let found =
-                resolve_conversation(sql, unit, &send.channel, user.id, &thread, Origin::Us)
+            // A group has no id of a person: whose it is, its conversation knows.
+            let group = match &thread.key {
+                Some(key) if sender.ids.is_empty() => {
+                    let key = thread_key(BOT, Some(key));
+                    find_conversation(sql, &send.channel.id, &key).await?
+                }
+                _ => None,
+            };
+            match group {
+                Some(conversation) => (conversation, None, false),
+                None => {
+                    let user = resolve_user(sql, unit, &send.channel, &sender).await?.user;
+                    let found = resolve_conversation(
+                        sql,
+                        unit,
+                        &send.channel,
+                        user.id,
+                        &thread,
+                        Origin::Us,
+                    )
                     .await?;
-            (found.conversation, Some(user), found.created)
+                    (found.conversation, Some(user), found.created)
+                }
+            }
         }
     };
     let scheduled = send.send_at.is_some_and(|at| at > unit.now);
     let message = match send.stored {
         Some(stored) => {
-            if !open_stored(sql, unit, send, stored, scheduled).await? {
-                return Ok(Accepted::Gone("message"));
-            }
+            open_stored(sql, unit, send, stored, scheduled).await?;
             stored
         }
         None => insert_message(sql, unit, send, conversation.id, scheduled).await?,
@@ -173,11 +197,16 @@ pub async fn accept<S: Sql>(
         )
         .await?;
     }
-    conversation.last_message_id = message;
+    // A message that was stored long ago is not the last one for being sent now.
+    conversation.last_message_id = conversation.last_message_id.max(message);
     conversation.last_update_time = unit.now;
     sql.exec(
         "UPDATE conversations SET last_message_id = $1, last_update_time = $2 WHERE id = $3",
-        vals![message.0, unit.now.0, conversation.id.0],
+        vals![
+            conversation.last_message_id.0,
+            unit.now.0,
+            conversation.id.0
+        ],
     )
     .await?;
     let id = conversation.id;
@@ -273,36 +302,46 @@ async fn insert_message<S: Sql>(
     Ok(MessageId(row.int()?))
 }
 
-/// Turns a stored message into one that waits to be sent. `false`: it is gone or was sent before.
+/// Whether a message is only stored so far.
+async fn is_stored<S: Sql>(sql: &mut S, message: MessageId) -> Result<bool, StoreError> {
+    let row = sql
+        .row(
+            "SELECT 1 FROM messages WHERE id = $1 AND status = 'stored' AND NOT deleted",
+            vals![message.0],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Turns a stored message into one that waits to be sent.
 async fn open_stored<S: Sql>(
     sql: &mut S,
     unit: &Unit<'_>,
     send: &AcceptSend,
     stored: MessageId,
     scheduled: bool,
-) -> Result<bool, StoreError> {
-    let changed = sql
-        .exec(
-            "UPDATE messages SET outbound = TRUE, status = 'queued', function = $1, channel_id = $2,
+) -> Result<(), StoreError> {
+    sql.exec(
+        "UPDATE messages SET outbound = TRUE, status = 'queued', function = $1, channel_id = $2,
                 open = $3, bulk = $4, send_at = $5, scheduled = $6, accepted_at = $7,
                 deadline_at = $8, next_at = $9, parts = $10
-             WHERE id = $11 AND status = 'stored'",
-            vals![
-                &send.function,
-                &send.channel.id,
-                !scheduled,
-                send.bulk,
-                send.send_at.map(|t| t.0),
-                scheduled,
-                unit.now.0,
-                send.deadline_at.0,
-                send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
-                i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
-                stored.0
-            ],
-        )
-        .await?;
-    Ok(changed > 0)
+             WHERE id = $11",
+        vals![
+            &send.function,
+            &send.channel.id,
+            !scheduled,
+            send.bulk,
+            send.send_at.map(|t| t.0),
+            scheduled,
+            unit.now.0,
+            send.deadline_at.0,
+            send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
+            i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
+            stored.0
+        ],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Gives a message the conversation's next number: what orders it among the others, for good.

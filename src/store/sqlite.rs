@@ -37,9 +37,11 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// An open database.
 pub struct Sqlite {
-    units: mpsc::Sender<Unit>,
+    /// Always there until the store is dropped.
+    units: Option<mpsc::Sender<Unit>>,
+    writer: Option<thread::JoinHandle<()>>,
     readers: Arc<Mutex<Vec<Connection>>>,
-    reading: tokio::sync::Semaphore,
+    reading: Arc<tokio::sync::Semaphore>,
     path: PathBuf,
     /// Held for the life of the process; dropped last.
     _lock: File,
@@ -61,14 +63,15 @@ impl Sqlite {
             .map(|_| connect(path, true))
             .collect::<Result<Vec<_>, StoreError>>()?;
         let (units, queue) = mpsc::channel(WAITING_MAX);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || write_loop(&mut writer, queue))
             .map_err(|e| StoreError::Open(e.to_string()))?;
         Ok(Self {
-            units,
+            units: Some(units),
+            writer: Some(thread),
             readers: Arc::new(Mutex::new(readers)),
-            reading: tokio::sync::Semaphore::new(READERS),
+            reading: Arc::new(tokio::sync::Semaphore::new(READERS)),
             path: path.to_owned(),
             _lock: lock,
         })
@@ -100,9 +103,13 @@ impl Sqlite {
                 drop(reply.send(Err(error)));
             })),
         });
-        let closed = || StoreError::Unavailable("the store's writer has stopped".to_owned());
-        self.units.send(unit).await.map_err(|_closed| closed())?;
-        result.await.map_err(|_closed| closed())?
+        let stopped = || StoreError::Unavailable("the store's writer has stopped".to_owned());
+        let units = self.units.as_ref().ok_or_else(stopped)?;
+        units.send(unit).await.map_err(|_closed| stopped())?;
+        // The writer drops what it cannot run.
+        result
+            .await
+            .map_err(|_dropped| StoreError::Unavailable("nothing was written".to_owned()))?
     }
 
     /// Runs a read-only unit. Sees everything whose `write` has returned.
@@ -115,25 +122,49 @@ impl Sqlite {
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let stopped = |what: &str| StoreError::Unavailable(format!("reading: {what}"));
-        let _permit = self
-            .reading
-            .acquire()
+        let permit = Arc::clone(&self.reading)
+            .acquire_owned()
             .await
             .map_err(|e| stopped(&e.to_string()))?;
         let readers = Arc::clone(&self.readers);
         let done = tokio::task::spawn_blocking(move || {
+            // Held as long as the connection, not as long as the caller: one that goes away in the
+            // middle must not let the next one in before there is a connection for it.
+            let _permit = permit;
             let taken = readers.lock().map_err(|e| stopped(&e.to_string()))?.pop();
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
-            let result = unit(&mut Tx {
-                connection: &connection,
-            });
+            // One snapshot for all statements of the unit: what it reads fits together.
+            let result = match connection.execute_batch("BEGIN") {
+                Ok(()) => caught(|| {
+                    unit(&mut Tx {
+                        connection: &connection,
+                    })
+                }),
+                Err(error) => Some(Err(error.into())),
+            };
+            if !connection.is_autocommit() {
+                drop(connection.execute_batch("ROLLBACK"));
+            }
             readers
                 .lock()
                 .map_err(|e| stopped(&e.to_string()))?
                 .push(connection);
-            result
+            result.unwrap_or_else(|| Err(stopped("the unit panicked")))
         });
         done.await.map_err(|e| stopped(&e.to_string()))?
+    }
+}
+
+impl Drop for Sqlite {
+    /// Waits until what was handed in is committed: only then may the lock go, or the next process
+    /// would open the file beside this one's last writes.
+    fn drop(&mut self) {
+        self.units = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer broke off");
+        }
     }
 }
 
@@ -188,11 +219,18 @@ fn write_loop(connection: &mut Connection, mut queue: mpsc::Receiver<Unit>) {
         }
         while let Some(unit) = next.take() {
             replies.push(run(connection, unit));
-            if replies.len() < GROUP_MAX {
+            // On some errors (disk full, I/O) SQLite rolls the whole transaction back by itself. Then
+            // the next savepoint would be a transaction of its own, committed behind our back.
+            if replies.len() < GROUP_MAX && !connection.is_autocommit() {
                 next = queue.try_recv().ok();
             }
         }
-        let committed = connection.execute_batch("COMMIT").map_err(StoreError::from);
+        let committed = if connection.is_autocommit() {
+            let lost = "the transaction was rolled back";
+            Err(StoreError::Unavailable(lost.to_owned()))
+        } else {
+            connection.execute_batch("COMMIT").map_err(StoreError::from)
+        };
         if let Err(error) = &committed {
             tracing::error!(%error, "a grouped commit failed; its callers were told");
             if !connection.is_autocommit() {
@@ -216,7 +254,9 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
         let error = StoreError::from(error);
         return (false, failing(unit, error));
     }
-    match unit(&mut Tx { connection }) {
+    // A panic takes its own unit with it and no other: nobody could write after the writer's end.
+    let result = caught(|| unit(&mut Tx { connection })).unwrap_or_else(|| Err(Box::new(|_| ())));
+    match result {
         Ok(reply) => match run("RELEASE unit") {
             Ok(_) => (true, reply),
             Err(error) => {
@@ -225,13 +265,22 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
             }
         },
         Err(reply) => {
-            // A failed rollback leaves the transaction unusable, and then COMMIT fails for all.
             if let Err(error) = run("ROLLBACK TO unit").and_then(|_| run("RELEASE unit")) {
                 tracing::error!(%error, "a unit could not be rolled back");
+                // Half a unit must not be committed with the others: all are told that it failed.
+                if !connection.is_autocommit() {
+                    drop(connection.execute_batch("ROLLBACK"));
+                }
             }
             (false, reply)
         }
     }
+}
+
+/// Runs a unit; `None` when it panicked, which is logged by the panic itself.
+fn caught<T>(unit: impl FnOnce() -> T) -> Option<T> {
+    // What the unit leaves half done is in the transaction, which its caller rolls back.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(unit)).ok()
 }
 
 /// A unit that cannot be run: its caller gets the error.

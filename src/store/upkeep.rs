@@ -234,7 +234,7 @@ pub async fn resume<S: Sql>(
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// `9` for a message, `event:12` for an event's delivery.
+    /// `9` for a message, `event:12:backend` for the delivery of an event to a receiver.
     pub id: String,
     /// Its lane.
     pub lane: String,
@@ -408,13 +408,18 @@ pub async fn drop_letter<S: Sql>(
 ) -> Result<bool, StoreError> {
     if let Some((event, webhook)) = delivery_id(id) {
         let gone = sql
-            .exec(
+            .row(
                 "UPDATE deliveries SET dead = FALSE, open = FALSE, finished_at = $1
-                 WHERE event_id = $2 AND webhook_id = $3 AND (dead OR open)",
+                 WHERE event_id = $2 AND webhook_id = $3 AND (dead OR open) RETURNING group_id",
                 vals![unit.now.0, event, webhook],
             )
             .await?;
-        return Ok(gone > 0);
+        let Some(mut gone) = gone else {
+            return Ok(false);
+        };
+        // Those behind it may have waited for it.
+        unit.wakes.events.push((webhook.to_owned(), gone.int()?));
+        return Ok(true);
     }
     let Ok(message) = id.parse::<i64>() else {
         return Ok(false);
@@ -428,15 +433,18 @@ pub async fn drop_letter<S: Sql>(
     if struck > 0 {
         return Ok(true);
     }
+    // Not one that is just being sent: it may arrive, and would have been called dropped.
     let waiting = sql
         .row(
-            "SELECT 1 FROM messages WHERE id = $1 AND (open OR scheduled)",
+            "SELECT channel_id, conversation_id FROM messages m
+             WHERE m.id = $1 AND (m.open OR m.scheduled) AND NOT EXISTS (
+                SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state = 'begun')",
             vals![message],
         )
         .await?;
-    if waiting.is_none() {
+    let Some(mut waiting) = waiting else {
         return Ok(false);
-    }
+    };
     let dropped = Failure::dead("dropped", "dropped by an operator");
     fail(sql, unit, MessageId(message), &dropped).await?;
     sql.exec(
@@ -444,6 +452,11 @@ pub async fn drop_letter<S: Sql>(
         vals![message],
     )
     .await?;
+    // Those behind it may have waited for it. Whether all of them are bulk is not looked up: the
+    // group is only woken, and an urgent wake-up of a bulk group costs nobody much.
+    unit.wakes
+        .sends
+        .push((waiting.text()?, waiting.int()?, false));
     Ok(true)
 }
 
@@ -515,8 +528,8 @@ pub async fn prune<S: Sql>(
     gone += sql
         .exec(
             "DELETE FROM idempotency_keys WHERE created_at < $1 AND key IN
-                (SELECT k.key FROM idempotency_keys k JOIN messages m ON m.id = k.message_id
-                 WHERE k.created_at < $1 AND m.finished_at < $1
+                (SELECT k.key FROM idempotency_keys k LEFT JOIN messages m ON m.id = k.message_id
+                 WHERE k.created_at < $1 AND (m.id IS NULL OR m.finished_at < $1)
                  ORDER BY k.created_at LIMIT 1000)",
             vals![now - IDEMPOTENCY_MS],
         )

@@ -160,18 +160,26 @@ pub async fn delete<S: Sql>(
     if id == super::rows::BOT || super::reads::user(sql, id).await?.is_none() {
         return Ok(None);
     }
-    let keys = sql
-        .rows(
-            "DELETE FROM media WHERE message_id IN (SELECT m.id FROM messages m
-                JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
-             RETURNING key",
-            vals![id.0],
-        )
-        .await?;
-    let keys = keys
-        .into_iter()
-        .map(|mut r| r.text())
-        .collect::<Result<Vec<_>, _>>()?;
+    // What our side wrote to others stays theirs, and what of it still waits is sent.
+    sql.exec(
+        "UPDATE messages SET user_id = 1 WHERE user_id = $1 AND user_id <> 1 AND outbound
+            AND conversation_id NOT IN (SELECT id FROM conversations WHERE user_id = $1)",
+        vals![id.0],
+    )
+    .await?;
+    let mut keys = Vec::new();
+    for statement in [
+        "DELETE FROM media WHERE message_id IN (SELECT m.id FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
+         RETURNING key",
+        "DELETE FROM media WHERE message_id IN
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
+    ] {
+        for mut row in sql.rows(statement, vals![id.0]).await? {
+            keys.push(row.text()?);
+        }
+    }
+    erase_raw(sql, id).await?;
     for statement in [
         "DELETE FROM events WHERE id IN (SELECT event_id FROM deliveries WHERE group_id IN
             (SELECT id FROM conversations WHERE user_id = $1))",
@@ -182,6 +190,12 @@ pub async fn delete<S: Sql>(
         "DELETE FROM parts WHERE message_id IN (SELECT m.id FROM messages m
             JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)",
         "DELETE FROM reactions WHERE user_id = $1",
+        "DELETE FROM reactions WHERE message_id IN (SELECT m.id FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)",
+        "DELETE FROM reactions WHERE message_id IN
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1)",
+        // In threads that began with somebody else.
+        "DELETE FROM messages WHERE user_id = $1 AND user_id <> 1",
         "DELETE FROM messages WHERE conversation_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
         "DELETE FROM conversations WHERE user_id = $1",
@@ -194,4 +208,21 @@ pub async fn delete<S: Sql>(
     unit.emit(sql, "user-deleted", 0, &json!(id.to_string()))
         .await?;
     Ok(Some(keys))
+}
+
+/// Ids shorter than this stand in too many raw events that are somebody else's.
+const TELLING_BYTES: usize = 5;
+
+/// Erases what was kept raw and names the person.
+async fn erase_raw<S: Sql>(sql: &mut S, id: UserId) -> Result<(), StoreError> {
+    for (_, known_as) in super::reads::identities(sql, id).await? {
+        if known_as.len() >= TELLING_BYTES {
+            sql.exec(
+                "DELETE FROM raw_events WHERE LOWER(body) LIKE $1 ESCAPE '\\'",
+                vals![&super::reads::like(&known_as)],
+            )
+            .await?;
+        }
+    }
+    Ok(())
 }

@@ -35,6 +35,10 @@ pub struct Job {
     pub accepted_at: Millis,
     /// When this attempt began.
     pub begun_at: Millis,
+    /// A one-time right to answer, taken from the conversation for this attempt.
+    pub reply_token: Option<String>,
+    /// Until when the platform takes free text.
+    pub window_until: Option<Millis>,
 }
 
 impl Job {
@@ -151,6 +155,8 @@ pub async fn begin<S: Sql>(
             deadline_at,
             accepted_at: Millis(accepted_at),
             begun_at: Millis(begun_at.unwrap_or(unit.now.0)),
+            reply_token: None,
+            window_until: None,
         };
         if state == "begun" || state == "unsure" {
             if state == "begun" && fence != begin.fence {
@@ -162,6 +168,10 @@ pub async fn begin<S: Sql>(
                 }
             }
             if has_evidence(sql, key).await? {
+                if state == "begun" {
+                    let words = ("evidence", "no answer was read, but it has arrived");
+                    record(sql, unit, key, "sent", Some(words)).await?;
+                }
                 mark_sent(sql, key, None).await?;
                 continue;
             }
@@ -197,8 +207,32 @@ pub async fn begin<S: Sql>(
         }
         job.attempt = attempts + 1;
         job.begun_at = unit.now;
+        rights(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
+}
+
+/// The reply window of the conversation, and its reply token, which is taken: no other attempt gets
+/// it.
+async fn rights<S: Sql>(sql: &mut S, unit: &Unit<'_>, job: &mut Job) -> Result<(), StoreError> {
+    let row = sql
+        .row(
+            "SELECT window_until, reply_token, reply_token_until FROM conversations WHERE id = $1",
+            vals![job.conversation.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    job.window_until = row.opt_int()?.map(Millis);
+    let (token, until) = (row.opt_text()?, row.opt_int()?.unwrap_or(0));
+    if let Some(token) = token {
+        sql.exec(
+            "UPDATE conversations SET reply_token = NULL WHERE id = $1",
+            vals![job.conversation.0],
+        )
+        .await?;
+        job.reply_token = Some(token).filter(|_| until > unit.now.0);
+    }
+    Ok(())
 }
 
 async fn open_attempt<S: Sql>(
@@ -235,7 +269,10 @@ async fn doubt<S: Sql>(
 ) -> Result<(), StoreError> {
     record(sql, unit, key, "unsure", Some((code, message))).await?;
     sql.exec(
-        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3",
+        // Only an open attempt: a stalled worker that gives up late must not bring a part back into
+        // doubt that its successor has sent.
+        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3
+            AND state = 'begun'",
         vals![unit.now.0, key.message.0, key.idx],
     )
     .await?;
@@ -321,15 +358,7 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    let left = sql
-        .row(
-            "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
-            vals![key.message.0],
-        )
-        .await?;
-    if left.is_none() {
-        finish_sent(sql, unit, key.message).await?;
-    }
+    finish_if_sent(sql, unit, key.message).await?;
     let conversation = taken.conversation;
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
@@ -340,6 +369,24 @@ pub async fn taken<S: Sql>(
         _ => Some(false),
     };
     Ok(After { next, more })
+}
+
+/// Closes a message if its parts are all sent.
+pub(super) async fn finish_if_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    let left = sql
+        .row(
+            "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
+            vals![message.0],
+        )
+        .await?;
+    if left.is_none() {
+        finish_sent(sql, unit, message).await?;
+    }
+    Ok(())
 }
 
 /// Closes a message whose parts are all sent.
@@ -422,6 +469,11 @@ pub async fn put_off<S: Sql>(
         .await?;
     } else {
         record(sql, unit, key, put_off.error.class.name(), words).await?;
+        // The platform said no, but what it sent back meanwhile says that it took the part.
+        if has_evidence(sql, key).await? {
+            mark_sent(sql, key, None).await?;
+            finish_if_sent(sql, unit, key.message).await?;
+        }
         sql.exec(
             "UPDATE parts SET state = 'waiting' WHERE message_id = $1 AND idx = $2
                 AND state = 'begun'",

@@ -4,7 +4,7 @@
 pub const WEBHOOKS_TOTAL: &str = "switchboard_webhooks_total";
 /// Events that webhooks carried: `channel`, `event`.
 pub const INBOUND_EVENTS_TOTAL: &str = "switchboard_inbound_events_total";
-/// Sends that came to an end: `channel`, `kind`, `outcome`.
+/// Parts that were tried: `channel`, `kind`, `outcome` (sent, or the class of the failure).
 pub const SENDS_TOTAL: &str = "switchboard_sends_total";
 /// How long platforms took to answer: `channel`.
 pub const SEND_SECONDS: &str = "switchboard_send_seconds";
@@ -65,7 +65,7 @@ pub const METRICS: [Metric; 11] = [
         name: SENDS_TOTAL,
         labels: &["channel", "kind", "outcome"],
         shape: Shape::Counter,
-        help: "Sends that came to an end, by outcome.",
+        help: "Parts that were tried, by outcome: sent, or the class of the failure.",
     },
     Metric {
         name: SEND_SECONDS,

@@ -80,7 +80,12 @@ impl Api {
         match name {
             "whatsapp-send-message"
             | "whatsapp-send-template"
+            | "messenger-send-message"
             | "telegram-send-message"
+            | "viber-send-message"
+            | "line-send-message"
+            | "wechat-send-message"
+            | "gbm-send-message"
             | "send-sms"
             | "messaging-platforms-send-message" => {
                 sends::send(self, name, &args, call.idempotency_key).await

@@ -13,12 +13,14 @@
 
 pub mod args;
 pub mod auth;
+pub mod content;
 pub mod conversations;
 pub mod dispatch;
 pub mod docs;
 pub mod error;
 pub mod names;
 pub mod openapi;
+pub mod outcome;
 pub mod people;
 pub mod sends;
 pub mod shapes;

@@ -1,167 +1,25 @@
 //! The functions that send: find channel and recipient, plan, accept, wait for the outcome.
 
-use super::args::Args;
-use super::args::Links;
+use super::args::{Args, Links};
+use super::content::{
+    Content, Options, content, deadline, payload, shown_text, stored_attachments,
+};
 use super::dispatch::{Api, internal, missing};
 use super::error::{ApiError, Code, Success};
+use super::outcome::{wait, wait_for};
 use super::shapes::{MessageStatus, answers};
 use super::target::{self, To};
 use crate::gateway::LiveChannel;
-use crate::store::reads::{self, Outcome};
-use crate::store::rows::{BOT, StoredAttachment};
-use crate::store::sends::{AcceptSend, Accepted, Idempotency, StoreMessage, Target};
+use crate::store::reads;
+use crate::store::rows::BOT;
+use crate::store::sends::{self, AcceptSend, Accepted, StoreMessage, Target};
 use crate::store::sqlite::at_once;
-use crate::store::{now, sends};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard_channels::model::{
-    Choice, ContactCard, ConversationId, Location, MessageId, Millis, Outgoing, OutgoingAttachment,
-    Template, UserId,
+    ConversationId, MessageId, Outgoing, OutgoingAttachment, UserId,
 };
-use switchboard_channels::{Class, LimitScope, SetupScope, Words};
-use tokio::time::Instant;
-
-/// The longest idempotency key: a UUID is 36 characters, a hash 128.
-const KEY_MAX_CHARS: usize = 255;
-
-/// What a send carries, whichever function was called.
-#[derive(Debug, Clone)]
-pub struct Content {
-    /// The text.
-    pub text: String,
-    /// Attachments.
-    pub attachments: Vec<OutgoingAttachment>,
-    /// A place.
-    pub location: Option<Location>,
-    /// Contact cards.
-    pub contacts: Vec<ContactCard>,
-    /// Choices.
-    pub choices: Vec<Choice>,
-    /// An approved template.
-    pub template: Option<Template>,
-    /// Structured rest that is kept with the message.
-    pub payload: String,
-}
-
-/// The options that every send has.
-#[derive(Debug, Clone)]
-struct Options {
-    reply_to: Option<MessageId>,
-    send_at: Option<Millis>,
-    expires_in_ms: Option<i64>,
-    bulk: bool,
-    wait: Duration,
-    key: Option<String>,
-    stored: Option<MessageId>,
-}
-
-impl Options {
-    fn read(api: &Api, args: &Args, header_key: Option<&str>) -> Result<Self, ApiError> {
-        let wait = args.opt_u64("wait", 0..=super::names::MAX_WAIT_SECONDS)?;
-        let expires = args.opt_u64("expires_in", 1..=super::names::MAX_EXPIRES_IN_SECONDS)?;
-        let key = match args.opt_text("idempotency_key")? {
-            Some(key) => Some(key),
-            None => header_key.map(str::to_owned),
-        };
-        let key = key.map(|k| k.trim().to_owned()).filter(|k| !k.is_empty());
-        if key
-            .as_ref()
-            .is_some_and(|k| k.chars().count() > KEY_MAX_CHARS)
-        {
-            let text = format!("`idempotency_key`: expected at most {KEY_MAX_CHARS} characters");
-            return Err(ApiError::invalid(text));
-        }
-        let priority = args.opt_str("priority")?;
-        let bulk = match priority.as_deref() {
-            None | Some("normal") => false,
-            Some("bulk") => true,
-            Some(other) => {
-                let text = format!("`priority`: found {other:?}; expected normal or bulk");
-                return Err(ApiError::invalid(text));
-            }
-        };
-        let stored = match args.opt_id("message_id")? {
-            Some(id) => Some(id),
-            None => args.opt_id("metadata")?,
-        };
-        Ok(Self {
-            reply_to: args.opt_id("reply_to")?.map(MessageId),
-            send_at: args.opt_time("send_at", super::args::DateOnly::Refused)?,
-            expires_in_ms: expires
-                .and_then(|s| i64::try_from(s).ok())
-                .map(|s| s * 1000),
-            bulk,
-            wait: wait.map_or(api.gateway.limits.default_wait, Duration::from_secs),
-            key,
-            stored: stored.map(MessageId),
-        })
-    }
-
-    fn idempotency(&self, function: &str, args: &Args) -> Option<Idempotency> {
-        self.key.clone().map(|key| Idempotency {
-            key,
-            arguments: args.fingerprint(function),
-        })
-    }
-}
-
-/// Reads what every function calls the same.
-fn content(args: &Args, links: Links) -> Result<Content, ApiError> {
-    let location = match args.opt_json("location")? {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(place(value)?),
-    };
-    let contacts = args
-        .array("contacts")?
-        .into_iter()
-        .map(card)
-        .collect::<Result<_, _>>()?;
-    Ok(Content {
-        text: args.opt_text("message")?.unwrap_or_default(),
-        attachments: args.attachments("attachments", links)?,
-        location,
-        contacts,
-        choices: args.quick_replies("quick_replies")?,
-        template: None,
-        payload: String::new(),
-    })
-}
-
-fn place(value: Value) -> Result<Location, ApiError> {
-    // A form has only text, so numbers may come as such.
-    let number = |name: &str| match value.get(name) {
-        Some(Value::Number(n)) => n.as_f64(),
-        Some(Value::String(s)) => s.trim().parse().ok(),
-        _ => None,
-    };
-    let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (latitude, longitude) = (number("latitude"), number("longitude"));
-    latitude
-        .zip(longitude)
-        .map(|(latitude, longitude)| Location {
-            latitude,
-            longitude,
-            name: text("name"),
-            address: text("address"),
-        })
-        .filter(Location::is_valid)
-        .ok_or_else(|| {
-            ApiError::invalid(
-                "`location`: expected {\"latitude\": -90 to 90, \"longitude\": -180 to 180}",
-            )
-        })
-}
-
-fn card(value: Value) -> Result<ContactCard, ApiError> {
-    let wrong = || ApiError::invalid("`contacts`: expected [{\"name\": …, \"phones\": […]}, …]");
-    let card: ContactCard = serde_json::from_value(value).map_err(|_shape| wrong())?;
-    if card.name.trim().is_empty() {
-        Err(wrong())
-    } else {
-        Ok(card)
-    }
-}
 
 /// The platform sends: one message to one recipient.
 pub async fn send(
@@ -312,64 +170,6 @@ async fn deliver(
     }
 }
 
-fn deadline(api: &Api, options: &Options) -> Millis {
-    let from = options.send_at.unwrap_or_else(now).max(now());
-    let max_age = i64::try_from(api.gateway.limits.max_age.as_millis()).unwrap_or(i64::MAX);
-    from.plus(
-        options
-            .expires_in_ms
-            .map_or(max_age, |expires| expires.min(max_age)),
-    )
-}
-
-/// A template is shown by its name; it has no text of ours.
-fn shown_text(content: &Content) -> String {
-    match &content.template {
-        Some(template) => {
-            let texts: Vec<&str> = template.body.iter().map(|t| t.text.as_str()).collect();
-            format!("[{}] {}", template.name, texts.join(", "))
-                .trim()
-                .to_owned()
-        }
-        None => content.text.clone(),
-    }
-}
-
-fn stored_attachments(attachments: &[OutgoingAttachment]) -> Vec<StoredAttachment> {
-    attachments
-        .iter()
-        .map(|a| StoredAttachment {
-            name: a.name.clone(),
-            link: a.url.clone(),
-            media_key: None,
-            kind: a.kind,
-            mime: Some(a.mime.clone()),
-            size_bytes: None,
-        })
-        .collect()
-}
-
-fn payload(content: &Content) -> String {
-    let mut object = serde_json::Map::new();
-    if !content.choices.is_empty() {
-        object.insert("quick_replies".to_owned(), json!(content.choices));
-    }
-    if let Some(location) = &content.location {
-        object.insert("location".to_owned(), json!(location));
-    }
-    if !content.contacts.is_empty() {
-        object.insert("contacts".to_owned(), json!(content.contacts));
-    }
-    if let Some(template) = &content.template {
-        object.insert("template".to_owned(), json!(template));
-    }
-    if object.is_empty() {
-        content.payload.clone()
-    } else {
-        Value::Object(object).to_string()
-    }
-}
-
 /// A stored message that is to be delivered: it must be of this conversation and ours, and lends its
 /// text and attachments where the call has none.
 async fn check_stored(
@@ -480,145 +280,6 @@ async fn store_ticket(
     success.conversation_id = Some(conversation);
     success.status = Some(MessageStatus::Stored);
     Ok(success)
-}
-
-/// Waits for the outcome of a message that another call accepted.
-async fn wait_for(
-    api: &Api,
-    function: &'static str,
-    message: MessageId,
-    most: Duration,
-) -> Result<Success, ApiError> {
-    let news = api.gateway.outcomes.subscribe(message);
-    wait(api, function, message, most, news).await
-}
-
-/// Waits until the outcome is final, the time is over, or it is clear that nothing will come in time.
-async fn wait(
-    api: &Api,
-    function: &'static str,
-    message: MessageId,
-    most: Duration,
-    mut news: tokio::sync::oneshot::Receiver<()>,
-) -> Result<Success, ApiError> {
-    let gateway = &api.gateway;
-    let deadline = Instant::now() + most;
-    loop {
-        let outcome = gateway
-            .store
-            .read(move |tx| at_once(reads::outcome(tx, message)))
-            .await?;
-        let Some(outcome) = outcome else {
-            return Err(missing(Code::MessageNotFound, "message", message));
-        };
-        if !outcome.open && !outcome.scheduled {
-            gateway.outcomes.forget(message);
-            return finished(function, message, &outcome);
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || will_not_come(api, message, &outcome, left).await {
-            drop(news);
-            gateway.outcomes.forget(message);
-            return Ok(queued(message, &outcome));
-        }
-        tokio::select! {
-            // A closed channel is news too: the row says what it is.
-            _ = &mut news => {}
-            () = tokio::time::sleep(left) => {}
-            () = gateway.stop.cancelled() => {
-                gateway.outcomes.forget(message);
-                return Ok(queued(message, &outcome));
-            }
-        }
-        // Subscribed again before the row is read again.
-        news = gateway.outcomes.subscribe(message);
-    }
-}
-
-/// Whether nothing can come within the time that is left.
-async fn will_not_come(api: &Api, message: MessageId, outcome: &Outcome, left: Duration) -> bool {
-    let left_ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
-    if outcome.scheduled || (outcome.failures > 0 && outcome.next_at.since(now()) > left_ms) {
-        return true;
-    }
-    let store = &api.gateway.store;
-    let channel = store
-        .read(move |tx| at_once(reads::history(tx, message)))
-        .await;
-    let lane = match channel {
-        Ok(Some(history)) => history
-            .channel
-            .and_then(|c| api.gateway.channel(&c).map(|l| l.lane.clone())),
-        _ => None,
-    };
-    let Some(lane) = lane else { return true };
-    match api.gateway.queue.stats(&lane).await {
-        Ok(stats) => stats.paused || stats.resting.is_some(),
-        Err(_down) => true,
-    }
-}
-
-fn queued(message: MessageId, outcome: &Outcome) -> Success {
-    Success::sent(
-        json!(true),
-        message,
-        outcome.conversation,
-        MessageStatus::Queued,
-    )
-}
-
-/// The answer to a message that is sent or has failed.
-fn finished(
-    function: &'static str,
-    message: MessageId,
-    outcome: &Outcome,
-) -> Result<Success, ApiError> {
-    let status = MessageStatus::of_name(&outcome.status).unwrap_or(MessageStatus::Sent);
-    if status == MessageStatus::Failed {
-        let (class, code, text) = outcome.error.clone().unwrap_or_default();
-        let words = Words::new(code, text);
-        return Err(ApiError::failed_send(
-            class_of(&class),
-            Some(words),
-            message,
-            outcome.conversation,
-        ));
-    }
-    let response = match function {
-        "messaging-platforms-send-message" | "direct-message" => json!(true),
-        "send-message" => answers::stored_message(message, ""),
-        _ => {
-            let first = outcome.answers.first();
-            first
-                .and_then(|a| serde_json::from_str(a).ok())
-                .unwrap_or(Value::Null)
-        }
-    };
-    Ok(Success::sent(
-        response,
-        message,
-        outcome.conversation,
-        status,
-    ))
-}
-
-/// A class by its stored name. What we gave up ourselves counts as the platform's error.
-fn class_of(name: &str) -> Class {
-    match name {
-        "recipient" => Class::Recipient,
-        "window" => Class::Window,
-        "content" => Class::Content,
-        "credentials" => Class::Credentials,
-        "limited" => Class::Limited {
-            after: None,
-            scope: LimitScope::Lane,
-        },
-        "unsure" => Class::Unsure,
-        "setup" => Class::Setup {
-            scope: SetupScope::Message,
-        },
-        _ => Class::Retry,
-    }
 }
 
 /// `send-message`: stores, and delivers only when asked to, and never what the contact wrote.

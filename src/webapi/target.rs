@@ -14,6 +14,52 @@ use switchboard_channels::model::{ConversationId, Recipient, UserId};
 /// The source code of conversations without a platform.
 pub const TICKET: &str = "tk";
 
+/// A function that sends to an address of one kind of channel.
+struct Addressed {
+    function: &'static str,
+    kind: &'static str,
+    /// The argument that holds the address.
+    address: &'static str,
+    /// The argument that names our account, where there can be several; `""`: there is none.
+    account: &'static str,
+}
+
+const fn addressed(
+    function: &'static str,
+    kind: &'static str,
+    address: &'static str,
+    account: &'static str,
+) -> Addressed {
+    Addressed {
+        function,
+        kind,
+        address,
+        account,
+    }
+}
+
+const ADDRESSED: [Addressed; 9] = [
+    addressed("whatsapp-send-message", "whatsapp", "to", "phone_id"),
+    addressed("whatsapp-send-template", "whatsapp", "to", "phone_id"),
+    addressed(
+        "messenger-send-message",
+        "messenger",
+        "psid",
+        "facebook_page_id",
+    ),
+    addressed("telegram-send-message", "telegram", "chat_id", ""),
+    addressed("viber-send-message", "viber", "viber_id", ""),
+    addressed("line-send-message", "line", "line_id", ""),
+    addressed("wechat-send-message", "wechat", "open_id", ""),
+    addressed(
+        "gbm-send-message",
+        "google-business-messages",
+        "google_conversation_id",
+        "",
+    ),
+    addressed("send-sms", "twilio-sms", "to", ""),
+];
+
 /// Whom a send is for.
 pub enum To {
     /// Somebody on a platform.
@@ -36,20 +82,12 @@ pub enum To {
 
 /// Finds whom a call is for.
 pub async fn find(api: &Api, function: &str, args: &Args) -> Result<To, ApiError> {
-    match function {
-        "whatsapp-send-message" | "whatsapp-send-template" => {
-            let live = channel_of_kind(api, "whatsapp", args, "phone_id").await?;
-            to_address(&live, "to", &args.str("to")?)
+    match ADDRESSED.iter().find(|a| a.function == function) {
+        Some(addressed) => {
+            let live = channel_of_kind(api, addressed.kind, args, addressed.account).await?;
+            to_address(&live, addressed.address, &args.str(addressed.address)?)
         }
-        "telegram-send-message" => {
-            let live = channel_of_kind(api, "telegram", args, "").await?;
-            to_address(&live, "chat_id", &args.str("chat_id")?)
-        }
-        "send-sms" => {
-            let live = channel_of_kind(api, "twilio-sms", args, "").await?;
-            to_address(&live, "to", &args.str("to")?)
-        }
-        _ => platform_send(api, args).await,
+        None => platform_send(api, args).await,
     }
 }
 

@@ -200,7 +200,7 @@ fn bad_values_are_refused_by_name() {
 
 #[test]
 fn bad_webhooks_are_refused_by_id() {
-    let events = "names of events: message-sent, new-messages, sms-sent, email-sent, slack-message-sent, new-conversation-created, conversation-status-updated, message-status-updated, message-updated, message-deleted, message-reaction, user-updated, channel-paused, channel-resumed";
+    let events = "names of events: message-sent, new-messages, sms-sent, email-sent, slack-message-sent, new-conversation-created, conversation-status-updated, message-status-updated, message-updated, message-deleted, message-reaction, user-updated, user-deleted, channel-paused, channel-resumed";
     refuses(&[
         (
             "[[webhooks]]\nid = \"Backend\"\nurl = \"https://x.example.com\"\nkey = \"k\"",

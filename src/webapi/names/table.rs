@@ -218,6 +218,79 @@ pub static FUNCTIONS: &[Function] = &[
         errors: CONVERSATION_SEND_ERRORS,
     },
     Function {
+        name: "messenger-send-message",
+        summary: "Sends a message to Messenger or Instagram.",
+        own: &[
+            need(
+                "psid",
+                Word,
+                "The person's id as the page sees it (PSID or IGSID).",
+            ),
+            MESSAGE,
+            ATTACHMENTS,
+            may(
+                "facebook_page_id",
+                Word,
+                "The page. Needed only where several are configured.",
+            ),
+        ],
+        shared: &[SEND, STORED],
+        response: Shape::PlatformAnswer,
+        errors: SEND_ERRORS,
+    },
+    Function {
+        name: "viber-send-message",
+        summary: "Sends a message to Viber.",
+        own: &[
+            need("viber_id", Word, "The person's Viber id."),
+            MESSAGE,
+            ATTACHMENTS,
+        ],
+        shared: &[SEND, STORED],
+        response: Shape::PlatformAnswer,
+        errors: SEND_ERRORS,
+    },
+    Function {
+        name: "line-send-message",
+        summary: "Sends a message to LINE.",
+        own: &[
+            need("line_id", Word, "The LINE id of the person, group or room."),
+            MESSAGE,
+            ATTACHMENTS,
+        ],
+        shared: &[SEND, STORED],
+        response: Shape::PlatformAnswer,
+        errors: SEND_ERRORS,
+    },
+    Function {
+        name: "wechat-send-message",
+        summary: "Sends a message to WeChat.",
+        own: &[
+            need("open_id", Word, "The person's open id."),
+            MESSAGE,
+            ATTACHMENTS,
+        ],
+        shared: &[SEND, STORED],
+        response: Shape::PlatformAnswer,
+        errors: SEND_ERRORS,
+    },
+    Function {
+        name: "gbm-send-message",
+        summary: "Sends a message to Google Business Messages.",
+        own: &[
+            need(
+                "google_conversation_id",
+                Word,
+                "Google's id of the conversation.",
+            ),
+            MESSAGE,
+            ATTACHMENTS,
+        ],
+        shared: &[SEND, STORED],
+        response: Shape::PlatformAnswer,
+        errors: SEND_ERRORS,
+    },
+    Function {
         name: "send-sms",
         summary: "Sends a text message to a phone number.",
         own: &[

@@ -7,7 +7,12 @@ use std::collections::BTreeSet;
 const OFFERED: &[&str] = &[
     "whatsapp-send-message",
     "whatsapp-send-template",
+    "messenger-send-message",
     "telegram-send-message",
+    "viber-send-message",
+    "line-send-message",
+    "wechat-send-message",
+    "gbm-send-message",
     "send-sms",
     "messaging-platforms-send-message",
     "send-message",
@@ -81,7 +86,7 @@ fn sends_take_what_every_send_takes() {
         let names: Vec<&str> = f.arguments().map(|a| a.name).collect();
         assert!(sends.iter().all(|s| names.contains(s)), "{}", f.name);
     }
-    assert_eq!(FUNCTIONS.iter().filter(|f| f.sends()).count(), 7);
+    assert_eq!(FUNCTIONS.iter().filter(|f| f.sends()).count(), 12);
 }
 
 #[test]

@@ -122,12 +122,6 @@ pub static PATHS: &[Path] = &[
         ..BASE
     },
     Path {
-        path: "/console",
-        summary: "The operators' page.",
-        answers: &[(200, "A page.")],
-        ..BASE
-    },
-    Path {
         path: "/admin/lanes",
         summary: "Every lane: depth, age of the oldest, whether it is paused and why.",
         ..ADMIN

@@ -107,7 +107,6 @@ fn the_published_paths_are_there_and_operations_are_named_once() {
         "/metrics",
         "/openapi.json",
         "/docs",
-        "/console",
         "/admin/lanes",
         "/admin/dead",
     ] {

@@ -55,6 +55,9 @@ CREATE TABLE conversations (
     -- Where an answer goes, in the platform's terms.
     address           TEXT NOT NULL,
     window_until      BIGINT,
+    -- A platform's one-time right to answer, and until when it is good.
+    reply_token       TEXT,
+    reply_token_until BIGINT,
     creation_time     BIGINT NOT NULL,
     last_update_time  BIGINT NOT NULL,
     last_message_id   BIGINT NOT NULL DEFAULT 0,
@@ -79,6 +82,8 @@ CREATE TABLE messages (
     creation_time    BIGINT NOT NULL,
     reply_to         BIGINT,
     deleted          BOOLEAN NOT NULL DEFAULT FALSE,
+    -- When its author last changed it, by the platform's clock.
+    edited_at        BIGINT NOT NULL DEFAULT 0,
     -- Only for what goes out.
     function         TEXT,
     channel_id       TEXT,
@@ -103,6 +108,8 @@ CREATE TABLE messages (
     error_message    TEXT
 );
 CREATE INDEX messages_conversation ON messages (conversation_id, id);
+-- What people wrote, wherever it stands; the bot writes most and is never looked for.
+CREATE INDEX messages_author ON messages (user_id) WHERE user_id <> 1;
 CREATE INDEX messages_open ON messages (conversation_id, seq) WHERE open;
 CREATE INDEX messages_deadline ON messages (deadline_at) WHERE open;
 CREATE INDEX messages_scheduled ON messages (send_at) WHERE scheduled;
@@ -155,6 +162,7 @@ CREATE TABLE reactions (
     emoji       TEXT NOT NULL,
     PRIMARY KEY (message_id, user_id, emoji)
 ) WITHOUT ROWID;
+CREATE INDEX reactions_user ON reactions (user_id);
 
 -- What was seen already.
 CREATE TABLE dedup_keys (
@@ -237,6 +245,7 @@ CREATE TABLE media (
     created_at  BIGINT NOT NULL,
     error       TEXT
 );
+CREATE INDEX media_message ON media (message_id);
 CREATE INDEX media_pending ON media (channel_id, id) WHERE state = 'pending';
 
 CREATE TABLE idempotency_keys (
@@ -247,6 +256,16 @@ CREATE TABLE idempotency_keys (
     created_at  BIGINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+
+-- Access tokens that platforms hand out for a while, refreshed by one worker for all.
+CREATE TABLE tokens (
+    name              TEXT PRIMARY KEY,
+    value             TEXT NOT NULL,
+    version           BIGINT NOT NULL,
+    expires_at        BIGINT NOT NULL,
+    -- Somebody is at it until this time; 0: nobody.
+    refreshing_until  BIGINT NOT NULL
+) WITHOUT ROWID;
 
 -- Lanes that wait for a person or for better credentials; survives a restart.
 CREATE TABLE paused_lanes (

@@ -150,6 +150,12 @@ pub struct Card {
     phones: Vec<Map<String, Value>>,
     #[serde(default)]
     emails: Vec<Map<String, Value>>,
+    /// We send none of these three, but Meta takes them.
+    #[serde(default)]
+    urls: Vec<Map<String, Value>>,
+    #[serde(default)]
+    addresses: Vec<Map<String, Value>>,
+    birthday: Option<String>,
     org: Option<Map<String, Value>>,
 }
 
@@ -192,6 +198,13 @@ impl Card {
             ..ContactCard::default()
         };
         message.extras.push(card.as_text());
+        message.extras.extend(texts(&self.urls, "url")?);
+        let lines = self.addresses.iter().map(|address| {
+            let pieces = address.values().filter_map(Value::as_str);
+            pieces.collect::<Vec<_>>().join(", ")
+        });
+        message.extras.extend(lines);
+        message.extras.extend(self.birthday);
         Ok(())
     }
 }

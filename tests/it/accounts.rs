@@ -1,0 +1,128 @@
+//! Several accounts of one kind behind one URL.
+
+use crate::{word, world};
+use serde_json::{Value, json};
+use switchboard_testkit::{Answer, World, sign};
+
+/// Two WhatsApp numbers, the second one with this app secret.
+async fn two_numbers(second_secret: &str) -> World {
+    let first = json!({"phone_number_id": "1001", "app_secret": "the-secret-of-the-first-app"});
+    let second = json!({"phone_number_id": "1002", "app_secret": second_secret});
+    let setup = world()
+        .channel_with("first", "whatsapp", first)
+        .channel_with("second", "whatsapp", second);
+    setup.start().await
+}
+
+/// A message to this number, posted to the first channel's URL and signed by the first one's app.
+async fn post_to_first(world: &World, phone_number_id: &str) -> Answer {
+    let metadata = json!({"display_phone_number": "15550001", "phone_number_id": phone_number_id});
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "77", "changes": [{
+        "field": "messages",
+        "value": {
+            "messaging_product": "whatsapp",
+            "metadata": metadata,
+            "contacts": [{"profile": {"name": "Robin"}, "wa_id": "12025550142"}],
+            "messages": [{
+                "from": "12025550142", "id": "wamid.HBgLMTIwMjU1NTAxNDI", "timestamp": "1760000000",
+                "type": "text", "text": {"body": "to one of you"},
+            }],
+        },
+    }]}]})
+    .to_string();
+    let signature = sign::meta("the-secret-of-the-first-app", &body);
+    let request = world
+        .client()
+        .post(format!("{}/webhooks/first", world.root()))
+        .header("x-hub-signature-256", signature)
+        .header("content-type", "application/json")
+        .body(body);
+    world.send(request).await
+}
+
+/// The channel that a conversation is on, by what a reply to it goes out through.
+async fn replies_over(world: &World, conversation: &str) -> Vec<(String, Value)> {
+    let arguments = json!({"conversation_id": conversation, "message": "got it"});
+    world
+        .api("messaging-platforms-send-message", arguments)
+        .await;
+    let mut over = Vec::new();
+    for channel in ["first", "second"] {
+        for send in world.emulator(channel).sends().await {
+            over.push((channel.to_owned(), send));
+        }
+    }
+    over
+}
+
+#[tokio::test]
+async fn numbers_of_one_app_share_a_url_and_are_told_apart_by_the_account() {
+    let world = two_numbers("the-secret-of-the-first-app").await;
+    post_to_first(&world, "1002").await.expect(200);
+    world.backend().wait("new-messages", 1).await;
+    let told = &world.backend().named("message-sent")[0];
+    assert_eq!(told.word("message"), "to one of you");
+    let over = replies_over(&world, &told.word("conversation_id")).await;
+    assert_eq!(over.len(), 1, "{over:?}");
+    assert_eq!(over[0].0, "second");
+    assert!(word(&over[0].1, "path").contains("/1002/"), "{over:?}");
+}
+
+#[tokio::test]
+async fn a_number_of_another_app_is_not_reached_by_a_secret_that_it_does_not_hold() {
+    let world = two_numbers("the-secret-of-another-app").await;
+    // Properly signed, so it is acknowledged; but it is for nobody whom this app may speak for.
+    post_to_first(&world, "1002").await.expect(200);
+    world.quiet().await;
+    assert!(world.backend().events().is_empty());
+    let unknown = "switchboard_inbound_events_total{channel=\"first\",event=\"unknown\"}";
+    assert_eq!(world.metric(unknown).await, 1.0);
+    // Its own number still is reached.
+    let mine = post_to_first(&world, "1001").await;
+    assert_eq!(mine.status, 200);
+    world.quiet().await;
+}
+
+#[tokio::test]
+async fn two_bots_have_their_own_conversations_with_one_person() {
+    let world = world()
+        .channel("one", "telegram")
+        .channel_with(
+            "two",
+            "telegram",
+            json!({"bot_token": "7000000002:another-bots-token-of-the-test-kit-1"}),
+        )
+        .start()
+        .await;
+    world.emulator("one").say("hi, one").await;
+    world.emulator("two").say("hi, two").await;
+    world.backend().wait("new-messages", 2).await;
+    let told = world.backend().named("message-sent");
+    assert_ne!(
+        told[0].word("conversation_id"),
+        told[1].word("conversation_id")
+    );
+    assert_eq!(
+        told[0].word("user_id"),
+        told[1].word("user_id"),
+        "a person is one user to both"
+    );
+    for (event, channel) in [(0, "one"), (1, "two")] {
+        let at = told
+            .iter()
+            .find(|e| e.word("message") == format!("hi, {channel}"))
+            .unwrap();
+        let arguments = json!({"conversation_id": at.word("conversation_id"), "message": channel});
+        world
+            .api("messaging-platforms-send-message", arguments)
+            .await
+            .expect(200);
+        assert_eq!(world.emulator(channel).texts().await, [channel], "{event}");
+    }
+    // Which bot is meant must be said where it is not clear.
+    let unclear = json!({"chat_id": crate::CUSTOMER, "message": "from whom?"});
+    world
+        .api("telegram-send-message", unclear)
+        .await
+        .expect(400);
+}
