@@ -75,6 +75,7 @@ macro_rules! kinds {
 kinds! {
     whatsapp, "whatsapp", ["wa"];
     line, "line", ["ln"];
+    messenger, "messenger", ["fb", "ig"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twilio_sms, "twilio-sms", ["tx"];

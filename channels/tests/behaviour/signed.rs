@@ -27,6 +27,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         "the header is a shared secret, not a MAC over the URL",
     ),
     (
+        "messenger",
+        Piece::Url,
+        "X-Hub-Signature-256 covers the raw body alone",
+    ),
+    (
         "whatsapp",
         Piece::Url,
         "X-Hub-Signature-256 covers the raw body alone",
