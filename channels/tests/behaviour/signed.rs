@@ -36,6 +36,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         Piece::Url,
         "X-Viber-Content-Signature covers the raw body alone",
     ),
+    (
+        "twitter",
+        Piece::Url,
+        "x-twitter-webhooks-signature covers the raw body alone",
+    ),
 ];
 
 /// Headers that steer the reading of a body and prove nothing: a flipped bit in them may be harmless.
