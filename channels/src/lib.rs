@@ -76,6 +76,7 @@ kinds! {
     whatsapp, "whatsapp", ["wa"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
+    twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
 }
 
