@@ -76,6 +76,9 @@ pub fn time_of(id: i64) -> Option<Millis> {
     (millis > 0).then(|| Millis(SNOWFLAKE_EPOCH_MS).plus(millis))
 }
 
+/// Understands one element of a list. `None`: it does not.
+type Understand<R> = fn(&mut R, &RawValue) -> Option<()>;
+
 /// What is understood so far.
 struct Reading<'a> {
     settings: &'a Settings,
@@ -127,7 +130,7 @@ impl Reading<'_> {
         }
         self.users = direct.users.unwrap_or_default();
         let before = self.parsed.events.len();
-        let lists: [(_, fn(&mut Self, &RawValue) -> Option<()>); 3] = [
+        let lists: [(_, Understand<Self>); 3] = [
             (direct.direct_message_events, Self::message),
             (direct.direct_message_mark_read_events, Self::was_read),
             (direct.direct_message_indicate_typing_events, Self::typing),
