@@ -78,6 +78,7 @@ kinds! {
     messenger, "messenger", ["fb", "ig"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
+    twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
 }

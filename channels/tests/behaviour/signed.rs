@@ -56,6 +56,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         Piece::Url,
         "X-Line-Signature covers the raw body alone",
     ),
+    (
+        "twitter",
+        Piece::Url,
+        "x-twitter-webhooks-signature covers the raw body alone",
+    ),
 ];
 
 /// Kinds whose proof is in the query, and the parameters that are signed or a signature. A fixture
