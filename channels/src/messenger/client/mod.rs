@@ -178,7 +178,7 @@ pub async fn perform(
             };
             (render_seen(&to, account), None)
         }
-        Effect::AnswerCallback { .. } => return Ok(None),
+        Effect::AnswerCallback { .. } | Effect::ShowTyping { .. } => return Ok(None),
     };
     let answer = call(request, ctx).await.map_err(harmless)?;
     if !answer.is_success() {
