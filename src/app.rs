@@ -69,6 +69,8 @@ pub async fn serve(
     options: ServeOptions,
     ready: impl FnOnce(&Ready),
 ) -> anyhow::Result<()> {
+    // First of all, so that a signal during the start ends in a drain too.
+    let mut signals = Signals::new()?;
     let config = config.with_sandbox();
     let metrics = Metrics::install()?;
     let stop = CancellationToken::new();
@@ -88,6 +90,21 @@ pub async fn serve(
             }
         });
     }
+    // Listening before anything is sent: a start that fails for a taken port must not leave parts in
+    // doubt. Who calls meanwhile waits to be accepted.
+    let http = Http {
+        api: Arc::new(Api {
+            gateway: Arc::clone(&gateway),
+            tokens,
+            sms_template: config.api.sms_template.clone(),
+        }),
+        gateway: Arc::clone(&gateway),
+        metrics: metrics.clone(),
+    };
+    let server = http.bind(config.server.listen).map_err(|e| {
+        let found = format!("{} ({e})", config.server.listen);
+        ConfigError::new("server.listen", found, "an address that is free")
+    })?;
     upkeep::restore_pauses(&gateway).await?;
     let due = reconcile::reconcile(&gateway).await?;
     if due > 0 {
@@ -96,20 +113,7 @@ pub async fn serve(
     if works(Role::Worker) {
         start_lanes(&gateway, &options.channels, &tasks, &stop);
     }
-    start_upkeep(&gateway, &config, metrics.clone(), &tasks, &stop);
-    let http = Http {
-        api: Arc::new(Api {
-            gateway: Arc::clone(&gateway),
-            tokens,
-            sms_template: config.api.sms_template.clone(),
-        }),
-        gateway: Arc::clone(&gateway),
-        metrics,
-    };
-    let server = http.bind(config.server.listen).map_err(|e| {
-        let found = format!("{} ({e})", config.server.listen);
-        ConfigError::new("server.listen", found, "an address that is free")
-    })?;
+    start_upkeep(&gateway, &config, metrics, &tasks, &stop);
     let handle = server.handle();
     let serving = tokio::spawn(server);
     ready(&Ready {
@@ -123,7 +127,7 @@ pub async fn serve(
             .collect(),
     });
     tracing::info!(listen = %config.server.listen, channels = config.channels.len(), "ready");
-    Signals::new()?.wait().await;
+    signals.wait().await;
     tracing::info!("draining: what is in flight is finished, nothing new is begun");
     stop.cancel();
     tasks.close();
@@ -135,7 +139,7 @@ pub async fn serve(
             // Leases of what is cut off here lapse; the next start resumes at the right part.
             Err(_late) => tracing::warn!(seconds = drain.as_secs(), "not drained in time"),
         },
-        () = Signals::again() => tracing::warn!("a second signal: ending at once"),
+        () = signals.wait() => tracing::warn!("a second signal: ending at once"),
     }
     serving.abort();
     Ok(())
@@ -175,14 +179,6 @@ impl Signals {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
-        }
-    }
-
-    /// Waits for another signal; for ever, when it cannot listen any more.
-    async fn again() {
-        match Self::new() {
-            Ok(mut signals) => signals.wait().await,
-            Err(_cannot_listen) => std::future::pending().await,
         }
     }
 }

@@ -75,7 +75,9 @@ macro_rules! kinds {
 kinds! {
     whatsapp, "whatsapp", ["wa"];
     telegram, "telegram", ["tg"];
+    viber, "viber", ["vb"];
     twilio_sms, "twilio-sms", ["tx"];
+    wechat, "wechat", ["wc"];
 }
 
 /// The kind of this name.

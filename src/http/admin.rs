@@ -209,7 +209,7 @@ pub async fn retry(
     reply(result.await)
 }
 
-/// An operator's retry does not wait for the group's turn.
+/// After an operator's word, retry or drop, a group does not wait for what it waited for before.
 async fn hasten(http: &Http, wakes: &crate::store::Wakes) {
     let sends = wakes
         .sends
@@ -244,6 +244,7 @@ pub async fn drop_letters(
                 .store
                 .write(move |tx, unit| at_once(upkeep::drop_letter(tx, unit, &wanted)))
                 .await?;
+            hasten(&http, &wakes).await;
             http.gateway.wake(wakes).await;
             if done {
                 dropped.push(id)

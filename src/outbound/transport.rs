@@ -177,6 +177,7 @@ impl HttpTransport {
             Auth::None => builder,
             Auth::Bearer(token) => builder.bearer_auth(token.expose()),
             Auth::Basic { user, password } => builder.basic_auth(user, Some(password.expose())),
+            Auth::Header { name, value } => builder.header(*name, value.expose()),
         };
         builder
     }

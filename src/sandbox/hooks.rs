@@ -375,6 +375,7 @@ impl Poster {
             Auth::None => builder,
             Auth::Bearer(token) => builder.bearer_auth(token.expose()),
             Auth::Basic { user, password } => builder.basic_auth(user, Some(password.expose())),
+            Auth::Header { name, value } => builder.header(*name, value.expose()),
         };
         builder.build()
     }

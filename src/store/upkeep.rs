@@ -408,13 +408,28 @@ pub async fn drop_letter<S: Sql>(
 ) -> Result<bool, StoreError> {
     if let Some((event, webhook)) = delivery_id(id) {
         let gone = sql
-            .exec(
+            .row(
                 "UPDATE deliveries SET dead = FALSE, open = FALSE, finished_at = $1
-                 WHERE event_id = $2 AND webhook_id = $3 AND (dead OR open)",
+                 WHERE event_id = $2 AND webhook_id = $3 AND (dead OR open) RETURNING group_id",
                 vals![unit.now.0, event, webhook],
             )
             .await?;
-        return Ok(gone > 0);
+        let Some(mut gone) = gone else {
+            return Ok(false);
+        };
+        let group = gone.int()?;
+        let before = sql
+            .row(
+                "SELECT 1 FROM deliveries WHERE webhook_id = $1 AND group_id = $2 AND open
+                    AND event_id < $3 LIMIT 1",
+                vals![webhook, group, event],
+            )
+            .await?;
+        if before.is_none() {
+            // Those behind it waited for it.
+            unit.wakes.events.push((webhook.to_owned(), group));
+        }
+        return Ok(true);
     }
     let Ok(message) = id.parse::<i64>() else {
         return Ok(false);
@@ -428,15 +443,21 @@ pub async fn drop_letter<S: Sql>(
     if struck > 0 {
         return Ok(true);
     }
+    // Not one that is just being sent: it may arrive, and would have been called dropped.
     let waiting = sql
         .row(
-            "SELECT 1 FROM messages WHERE id = $1 AND (open OR scheduled)",
+            "SELECT m.channel_id, m.conversation_id, m.open AND NOT EXISTS (
+                SELECT 1 FROM messages b WHERE b.conversation_id = m.conversation_id AND b.open
+                    AND b.seq < m.seq)
+             FROM messages m
+             WHERE m.id = $1 AND (m.open OR m.scheduled) AND NOT EXISTS (
+                SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state = 'begun')",
             vals![message],
         )
         .await?;
-    if waiting.is_none() {
+    let Some(mut waiting) = waiting else {
         return Ok(false);
-    }
+    };
     let dropped = Failure::dead("dropped", "dropped by an operator");
     fail(sql, unit, MessageId(message), &dropped).await?;
     sql.exec(
@@ -444,6 +465,12 @@ pub async fn drop_letter<S: Sql>(
         vals![message],
     )
     .await?;
+    let (channel, conversation, first) = (waiting.text()?, waiting.int()?, waiting.bool()?);
+    if first {
+        // Those behind it waited for it. Whether all of them are bulk is not looked up: an urgent
+        // wake-up of one bulk group costs nobody much.
+        unit.wakes.sends.push((channel, conversation, false));
+    }
     Ok(true)
 }
 

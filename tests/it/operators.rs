@@ -2,7 +2,8 @@
 
 use crate::{CUSTOMER, world};
 use serde_json::{Value, json};
-use switchboard_testkit::{World, until};
+use std::time::Duration;
+use switchboard_testkit::{World, until, until_within};
 
 /// What Telegram says to a token that was revoked.
 fn unauthorized() -> Value {
@@ -325,4 +326,69 @@ async fn the_command_line_shows_lanes_and_sends() {
         .await;
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(!world.tells_a_secret(&wrong.stderr), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn dropping_the_message_that_all_wait_for_lets_the_others_go_at_once() {
+    let world = world()
+        .channel("bot", "telegram")
+        .set("retry.schedule_seconds", json!([600]))
+        .start()
+        .await;
+    let bot = world.emulator("bot");
+    bot.say("hi").await;
+    bot.fault(json!({"fault": "error", "status": 503, "count": 0, "body_contains": "first"}))
+        .await;
+    let first = world
+        .text("bot", CUSTOMER, "first", json!({}))
+        .await
+        .expect(202);
+    let second = world.text_later("bot", CUSTOMER, "second").await;
+    let dropped = world
+        .run(&["queue", "drop", &first.word("message_id")])
+        .await;
+    assert_eq!(dropped.code, Some(0), "{dropped:?}");
+    world.message_when(&second, "sent").await;
+    assert_eq!(bot.texts().await, ["second"]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_just_being_sent_is_not_dropped() {
+    let world = world().channel("bot", "telegram").start().await;
+    let bot = world.emulator("bot");
+    bot.say("hi").await;
+    bot.fault(json!({"fault": "delay", "ms": 2000, "count": 1, "path_contains": "/send"}))
+        .await;
+    let id = world.text_later("bot", CUSTOMER, "on its way").await;
+    bot.texts_when(1).await;
+    // It stands on the phone already: to call it dropped would be untrue.
+    let dropped = world
+        .post("/admin/drop", json!({"ids": [id.clone()]}))
+        .await
+        .expect(200);
+    assert_eq!(
+        dropped.response(),
+        &json!({"dropped": [], "not_found": [id.clone()]})
+    );
+    world.message_when(&id, "sent").await;
+    world.quiet().await;
+    assert_eq!(world.backend().statuses(&id), ["sent"]);
+}
+
+#[tokio::test]
+async fn a_lane_paused_for_its_credentials_is_probed_and_resumes_by_itself() {
+    let world = world().channel("bot", "telegram").start().await;
+    world.announce_error("the lane is paused");
+    let bot = world.emulator("bot");
+    bot.say("hi").await;
+    bot.fault(unauthorized()).await;
+    let id = world.text_later("bot", CUSTOMER, "patience").await;
+    world.backend().wait("channel-paused", 1).await;
+    bot.mend().await;
+    // Somebody has mended the token; within a minute a probe notices.
+    until_within(Duration::from_secs(90), "the lane to resume", || async {
+        world.backend().named("channel-resumed").pop()
+    })
+    .await;
+    world.message_when(&id, "sent").await;
 }

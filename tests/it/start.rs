@@ -1,6 +1,6 @@
 //! The first start, and starts that cannot be.
 
-use crate::world;
+use crate::{CUSTOMER, world};
 use serde_json::{Value, json};
 use switchboard_channels::KINDS;
 use switchboard_testkit::until;
@@ -154,4 +154,39 @@ async fn what_the_platform_posts_while_the_gateway_is_down_arrives_when_it_is_ba
     world.backend().wait("new-messages", 1).await;
     world.quiet().await;
     assert_eq!(world.backend().named("message-sent").len(), 1);
+}
+
+#[tokio::test]
+async fn when_its_port_is_taken_it_is_refused_before_anything_is_sent() {
+    let keys = json!({"max_in_flight": 1});
+    let world = world()
+        .channel_with("bot", "telegram", keys)
+        .emulators_apart()
+        .start()
+        .await;
+    let bot = world.emulator("bot");
+    bot.say("hi").await;
+    bot.say_as("102", "hi").await;
+    bot.fault(json!({"fault": "hang", "seconds": 60, "path_contains": "/send"}))
+        .await;
+    world.text_later("bot", CUSTOMER, "hangs").await;
+    bot.sends_when(1).await;
+    // It waits for the only slot.
+    let waiting = world.text_later("bot", "102", "waits").await;
+    world.kill();
+    bot.mend().await;
+    // Too slow to be over when the process ends: begun and cut off, it would be in doubt.
+    bot.fault(json!({"fault": "delay", "ms": 3000, "path_contains": "/send"}))
+        .await;
+    let address = world.root().replace("http://", "");
+    let squatter = std::net::TcpListener::bind(address).unwrap();
+    let refused = world.run(&["serve"]).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("server.listen"), "{refused:?}");
+    assert_eq!(bot.sends().await.len(), 1, "something was begun");
+    drop(squatter);
+    bot.mend().await;
+    world.restart().await;
+    world.message_when(&waiting, "sent").await;
+    assert_eq!(bot.texts_to("102").await, ["waits"]);
 }

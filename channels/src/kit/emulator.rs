@@ -184,6 +184,17 @@ pub trait Emulator: Send {
 /// Keeps the last so many lines of a phone: the sandbox must not grow without end.
 pub const PHONE_LINES_MAX: usize = 2000;
 
+/// A credential that has a header to itself: from the request's `auth` when a test handed it over
+/// directly, from its headers when it came over the wire.
+pub fn header_credential<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    match &request.auth {
+        Auth::Header { name: given, value } if given.eq_ignore_ascii_case(name) => {
+            Some(value.expose())
+        }
+        _ => request.headers.get(name),
+    }
+}
+
 /// User and password of a request's Basic authorization: from its `auth` when a test handed it over
 /// directly, from its header when it came over the wire.
 pub fn basic(request: &Request) -> Option<(String, String)> {

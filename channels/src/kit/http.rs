@@ -183,6 +183,14 @@ pub enum Auth {
         /// The password.
         password: Secret,
     },
+    /// A header of the platform's own, or an `Authorization` of another scheme (OAuth 1.0a). Here
+    /// and not among the headers, which may be shown.
+    Header {
+        /// The header's name.
+        name: &'static str,
+        /// Its value.
+        value: Secret,
+    },
 }
 
 /// A request to a platform.

@@ -139,6 +139,18 @@ impl Sandbox {
         }
     }
 
+    /// What follows from an action, as if it were one message.
+    fn said_together(&self, action: serde_json::Value) -> Result<InboundMessage, String> {
+        let mut whole = InboundMessage::default();
+        for event in self.act(action)?.map_err(|e| e.to_string())? {
+            if let EventBody::Message(message) = event.body {
+                whole.text.push_str(&message.text);
+                whole.attachments.extend(message.attachments);
+            }
+        }
+        Ok(whole)
+    }
+
     /// A message to this address.
     fn message(&self, to: &str, text: &str) -> Outgoing {
         let mut message = Outgoing::new(MessageId(7), to);
@@ -146,6 +158,13 @@ impl Sandbox {
         message
     }
 }
+
+/// Kinds whose platform gives ordinary messages no id and tells nothing of them later: ids are ours,
+/// and the declared statuses are those of templates.
+const NAMELESS: &[(&str, &str)] = &[("wechat", "custom messages are answered by errcode 0 alone")];
+
+/// Kinds whose platform takes so many messages after each of the person's, and no more.
+const MOST_PARTS: &[(&str, usize)] = &[("wechat", 20)];
 
 /// The customer writes, we answer, the phone shows it, and statuses come back for what was sent.
 pub fn round_trip(subject: &Subject) -> Result<(), String> {
@@ -164,13 +183,16 @@ pub fn round_trip(subject: &Subject) -> Result<(), String> {
     let Some(line) = phone.iter().find(|l| l.from_gateway && l.text == text) else {
         return Err(format!("the phone does not show the answer: {phone:?}"));
     };
-    if !ids.contains(&&line.id) {
+    let nameless = NAMELESS.iter().any(|(kind, _)| *kind == subject.kind.name);
+    if !nameless && !ids.contains(&&line.id) {
         return Err(format!("the receipt says {ids:?}, the phone {:?}", line.id));
     }
     if !phone.iter().any(|l| !l.from_gateway && l.text == "hi") {
         return Err("the phone does not show what the customer wrote".into());
     }
-    statuses(&sandbox, &ids)?;
+    if !nameless {
+        statuses(&sandbox, &ids)?;
+    }
     sandbox.with(|e| e.reset());
     if !sandbox.with(|e| e.phone()).is_empty() {
         return Err("the phone remembers after a reset".into());
@@ -215,7 +237,12 @@ pub fn customer_sends(subject: &Subject) -> Result<(), String> {
     let sandbox = Sandbox::new(subject)?;
     let file = serde_json::json!({"do": "say", "text": "look", "attachment":
         {"name": "dent.jpg", "mime": "image/jpeg", "content": "not really a picture"}});
-    let (message, _) = sandbox.said(file)?;
+    let message = if sandbox.channel.capabilities().caption.is_some() {
+        sandbox.said(file)?.0
+    } else {
+        // Where files have no captions, the words are a message of their own.
+        sandbox.said_together(file)?
+    };
     let [attachment] = message.attachments.as_slice() else {
         return Err(format!("one file arrives as {:?}", message.attachments));
     };
@@ -315,8 +342,12 @@ pub fn takes(subject: &Subject) -> Result<(), String> {
         sandbox.with(|e| e.reset());
         let mut message = message.clone();
         message.to = sandbox.greeted()?;
-        if sandbox.channel.plan(&message).is_err() {
-            return Ok(Judged::No);
+        let most = MOST_PARTS
+            .iter()
+            .find(|(kind, _)| *kind == subject.kind.name);
+        match sandbox.channel.plan(&message) {
+            Ok(parts) if most.is_none_or(|(_, most)| parts.len() <= *most) => {}
+            _ => return Ok(Judged::No),
         }
         let receipts = sandbox.sends(&message)?;
         receipts.iter().try_for_each(super::answers::named)?;
@@ -339,8 +370,11 @@ pub fn repeats(subject: &Subject) -> Result<(), String> {
                 let mut request = arrived(&hook.request)?;
                 shown.push(answer(sandbox.channel.as_ref(), &request)?);
                 request.headers = Default::default();
+                if !super::signed::proof_in_query(subject.kind.name).is_empty() {
+                    request.query.clear();
+                }
                 if sandbox.channel.verify(&request).is_ok() {
-                    return Err("a webhook is believed without its headers".to_owned());
+                    return Err("a webhook is believed without its proof".to_owned());
                 }
             }
         }

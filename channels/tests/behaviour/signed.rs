@@ -31,7 +31,35 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         Piece::Url,
         "X-Hub-Signature-256 covers the raw body alone",
     ),
+    (
+        "viber",
+        Piece::Url,
+        "X-Viber-Content-Signature covers the raw body alone",
+    ),
+    (
+        "wechat",
+        Piece::Body,
+        "msg_signature covers the text of Encrypt alone, and plain bodies are not signed at all",
+    ),
+    (
+        "wechat",
+        Piece::Url,
+        "the signatures cover parameters, not the URL",
+    ),
 ];
+
+/// Kinds whose proof is in the query, and the parameters that are signed or a signature. A fixture
+/// need not have all of them.
+const PROOF_IN_QUERY: &[(&str, &[&str])] = &[(
+    "wechat",
+    &["signature", "timestamp", "nonce", "msg_signature"],
+)];
+
+/// The parameters of a kind that prove something; none where headers do.
+pub fn proof_in_query(kind: &str) -> &'static [&'static str] {
+    let found = PROOF_IN_QUERY.iter().find(|(k, _)| *k == kind);
+    found.map_or(&[], |(_, parameters)| parameters)
+}
 
 /// Headers that steer the reading of a body and prove nothing: a flipped bit in them may be harmless.
 const NO_PROOF: [&str; 3] = ["content-type", "content-length", "host"];
@@ -54,7 +82,10 @@ pub fn flipped(subject: &Subject, name: &str) -> Result<(), String> {
     };
     body(channel, &request, signed(Piece::Body))?;
     url(channel, &request, signed(Piece::Url))?;
-    proofs(channel, &request)
+    match proof_in_query(subject.kind.name) {
+        [] => proofs(channel, &request),
+        parameters => parameters_prove(channel, &request, parameters),
+    }
 }
 
 /// A refused request is not let in by what comes after the refusal.
@@ -188,6 +219,48 @@ fn proofs(channel: &dyn Channel, request: &Inbound) -> Result<(), String> {
     } else {
         Err("no header is needed for the request to be believed".into())
     }
+}
+
+/// Signed parameters and signatures: each that is there is needed, and none of its bytes may flip.
+fn parameters_prove(
+    channel: &dyn Channel,
+    request: &Inbound,
+    parameters: &[&str],
+) -> Result<(), String> {
+    let pairs: Vec<&str> = request.query.split('&').collect();
+    let rebuilt = |which: usize, value: Option<&str>| {
+        let mut query: Vec<String> = pairs.iter().map(|p| (*p).to_owned()).collect();
+        match value {
+            Some(value) => query[which] = value.to_owned(),
+            None => drop(query.remove(which)),
+        }
+        let mut changed = request.clone();
+        changed.query = query.join("&");
+        channel.verify(&changed)
+    };
+    let mut proven = 0;
+    for (which, pair) in pairs.iter().enumerate() {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if !parameters.contains(&name) {
+            continue;
+        }
+        proven += 1;
+        let with = |value: &str| rebuilt(which, Some(&format!("{name}={value}")));
+        if rebuilt(which, None).is_ok() || with("").is_ok() || with(&format!("{value}x")).is_ok() {
+            return Err(format!("{name} may be missing, empty or longer"));
+        }
+        for (i, byte) in value.bytes().enumerate() {
+            let mut flipped = value.as_bytes().to_vec();
+            flipped[i] = byte ^ 0x01;
+            if String::from_utf8(flipped).is_ok_and(|flipped| with(&flipped).is_ok()) {
+                return Err(format!("byte {i} of {name} may flip"));
+            }
+        }
+    }
+    if proven == 0 {
+        return Err("no parameter is needed for the request to be believed".into());
+    }
+    Ok(())
 }
 
 /// Entries of [`UNSIGNED`] name kinds that exist.

@@ -7,9 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use switchboard_channels::kit::http::{
     Auth, Body, Ctx, Headers, Inbound, Reply, Request, Response, Transport, TransportError,
 };
+use switchboard_channels::kit::secret::Secret;
+use switchboard_channels::kit::tokens::{MemoryTokens, Refresh, Token, Tokens};
 use switchboard_channels::model::{
     Capabilities, Health, Media, MediaRef, MessageId, Outgoing, Parsed, Part, Receipt, Recipient,
 };
@@ -29,6 +32,40 @@ pub struct Fake<'a> {
     answer: Mutex<Answer<'a>>,
     calls: Mutex<Vec<Request>>,
     fetched: Mutex<Vec<String>>,
+    tokens: Kept,
+}
+
+/// The shared access token that some other worker has fetched already, so that an answer in a
+/// fixture is one to the send and not one to the call for a token.
+pub const KEPT_TOKEN: &str = "kept-access-token";
+
+/// Shared tokens that are there from the start, and can be refreshed.
+#[derive(Default)]
+struct Kept(MemoryTokens);
+
+#[async_trait::async_trait]
+impl Tokens for Kept {
+    async fn get(&self, name: &str) -> Option<Token> {
+        match self.0.get(name).await {
+            Some(token) => Some(token),
+            None => Some(
+                self.keep(name, Secret::new(KEPT_TOKEN), Duration::MAX)
+                    .await,
+            ),
+        }
+    }
+
+    async fn refresh(&self, name: &str, failed: Option<i64>) -> Refresh {
+        self.0.refresh(name, failed).await
+    }
+
+    async fn keep(&self, name: &str, value: Secret, lives: Duration) -> Token {
+        self.0.keep(name, value, lives).await
+    }
+
+    async fn give_up(&self, name: &str) {
+        self.0.give_up(name).await;
+    }
 }
 
 impl<'a> Fake<'a> {
@@ -38,6 +75,7 @@ impl<'a> Fake<'a> {
             answer: Mutex::new(Box::new(answer)),
             calls: Mutex::default(),
             fetched: Mutex::default(),
+            tokens: Kept::default(),
         }
     }
 
@@ -58,7 +96,10 @@ impl<'a> Fake<'a> {
 
     /// The world with this transport in it.
     pub fn ctx(&self) -> Ctx<'_> {
-        Ctx::new(self, NOW)
+        Ctx {
+            tokens: &self.tokens,
+            ..Ctx::new(self, NOW)
+        }
     }
 }
 

@@ -50,6 +50,7 @@ impl Emulator for Toy {
             Auth::None => json!(null),
             Auth::Bearer(token) => json!(["bearer", token.expose()]),
             Auth::Basic { user, password } => json!(["basic", user, password.expose()]),
+            Auth::Header { name, value } => json!(["header", name, value.expose()]),
         };
         let seen = json!({
             "method": format!("{:?}", request.method),
