@@ -25,7 +25,6 @@ WITHOUT_A_JUDGE = {
     "messenger": "Meta publishes no Python library that reads or signs its webhooks",
     "slack": "not written yet: slack_sdk",
     "twitter": "not written yet: oauthlib",
-    "wechat": "not written yet: wechatpy",
 }
 
 
