@@ -74,8 +74,11 @@ macro_rules! kinds {
 
 kinds! {
     whatsapp, "whatsapp", ["wa"];
+    line, "line", ["ln"];
+    messenger, "messenger", ["fb", "ig"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
+    twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
 }

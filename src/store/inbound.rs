@@ -20,6 +20,7 @@ use switchboard_channels::model::{
 /// Effects are worth doing for so long after their event (design: a minute).
 const EFFECT_LIFE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// The events of one channel out of one webhook.
 #[derive(Debug, Clone)]
@@ -83,6 +84,20 @@ async fn insert_effect<S: Sql>(
     channel: &ChannelInfo,
     effect: &Effect,
 ) -> Result<(), StoreError> {
+    if let Effect::FetchProfile { user } = effect {
+        // Platforms ask for it with every message; a name changes seldom, and asking costs a call.
+        let key = format!("profile:{user}:{}", unit.now.0 / DAY_MS);
+        let first = sql
+            .exec(
+                "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (channel_id, key) DO NOTHING",
+                vals![&channel.id, &key, unit.now.0],
+            )
+            .await?;
+        if first == 0 {
+            return Ok(());
+        }
+    }
     let id = sql
         .one(
             "INSERT INTO effects (channel_id, body, expires_at) VALUES ($1, $2, $3) RETURNING id",

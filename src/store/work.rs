@@ -230,7 +230,8 @@ async fn rights<S: Sql>(sql: &mut S, unit: &Unit<'_>, job: &mut Job) -> Result<(
             vals![job.conversation.0],
         )
         .await?;
-        job.reply_token = Some(token).filter(|_| until > unit.now.0);
+        // A later attempt goes by the platform's idempotency key, which a reply has not.
+        job.reply_token = Some(token).filter(|_| until > unit.now.0 && job.attempt == 1);
     }
     Ok(())
 }

@@ -394,6 +394,9 @@ pub struct Ctx<'a> {
     /// A platform's one-time right to answer for free, when the conversation has a fresh one. Taken:
     /// no other delivery gets it.
     pub reply_token: Option<String>,
+    /// What the platform wants to see in place of the id when a message is answered: the fact
+    /// `quote_token` of the message that `Part::reply_to` names, where it has one (LINE).
+    pub quote_token: Option<String>,
     /// Until when the platform takes free text in this conversation.
     pub window_until: Option<Millis>,
 }
@@ -414,6 +417,7 @@ impl<'a> Ctx<'a> {
             tokens: &*NO_TOKENS,
             nonce: format!("{:x}", now.0),
             reply_token: None,
+            quote_token: None,
             window_until: None,
         }
     }

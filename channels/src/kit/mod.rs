@@ -3,6 +3,7 @@
 pub mod emulator;
 pub mod http;
 pub mod json;
+pub mod jwt;
 pub mod secret;
 pub mod settings;
 pub mod sign;

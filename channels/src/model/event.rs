@@ -314,6 +314,11 @@ pub enum Effect {
         /// Whom the message came from.
         address: String,
     },
+    /// Show the person that somebody is writing.
+    ShowTyping {
+        /// Whom: `Recipient::address`.
+        address: String,
+    },
 }
 
 /// A webhook, understood.

@@ -3,12 +3,12 @@
 
 use super::expect::{same, typed};
 use super::fixture::{Setup, Subject, read_json, with};
-use super::world::{Fake, KEPT_TOKEN, deliver};
+use super::world::{Fake, KEPT_TOKEN, run};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use switchboard_channels::kit::http::{Auth, Body, Method, Request, Response};
+use switchboard_channels::kit::http::{Auth, Body, Ctx, Method, Request, Response};
 use switchboard_channels::kit::sign::base64;
 use switchboard_channels::model::{
     Choice, ContactCard, Location, MessageId, Millis, Outgoing, OutgoingAttachment, Part, Template,
@@ -38,6 +38,12 @@ pub struct Written {
     pub template: Option<Template>,
     /// After this the message is worthless, in Unix milliseconds.
     pub expires_at: Option<i64>,
+    /// A one-time right to answer that the conversation has; the first part takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_token: Option<String>,
+    /// What the message of `reply_to` is quoted by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quote_token: Option<String>,
     /// What the platform answers, by name in `answers/`.
     pub answers: Vec<String>,
 }
@@ -115,9 +121,15 @@ fn delivered(subject: &Subject, written: &Written) -> Result<Result<Delivered, V
     let next = || answers.lock().ok().and_then(|mut a| a.pop_front());
     let fake = Fake::new(|_| next().unwrap_or_else(|| Response::empty(500)));
     let mut out = Vec::new();
+    let mut reply_token = written.reply_token.clone();
     for part in parts {
+        let ctx = Ctx {
+            reply_token: reply_token.take(),
+            quote_token: written.quote_token.clone(),
+            ..fake.ctx()
+        };
         // The outcome is what `answers/` is about; here only the requests count.
-        deliver(channel.as_ref(), &part, &fake)?.ok();
+        run(channel.deliver(&part, &ctx))?.ok();
         out.push((part, fake.take_calls()));
     }
     // The only links that may be fetched are those of the message.

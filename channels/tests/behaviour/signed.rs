@@ -27,6 +27,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         "the header is a shared secret, not a MAC over the URL",
     ),
     (
+        "messenger",
+        Piece::Url,
+        "X-Hub-Signature-256 covers the raw body alone",
+    ),
+    (
         "whatsapp",
         Piece::Url,
         "X-Hub-Signature-256 covers the raw body alone",
@@ -45,6 +50,16 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         "wechat",
         Piece::Url,
         "the signatures cover parameters, not the URL",
+    ),
+    (
+        "line",
+        Piece::Url,
+        "X-Line-Signature covers the raw body alone",
+    ),
+    (
+        "twitter",
+        Piece::Url,
+        "x-twitter-webhooks-signature covers the raw body alone",
     ),
 ];
 

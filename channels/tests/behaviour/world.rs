@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -96,7 +97,11 @@ impl<'a> Fake<'a> {
 
     /// The world with this transport in it.
     pub fn ctx(&self) -> Ctx<'_> {
+        // Differs at every call, as the service's does: some platforms refuse a repeated nonce.
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let nonce = CALLS.fetch_add(1, Ordering::Relaxed);
         Ctx {
+            nonce: format!("{nonce:x}"),
             tokens: &self.tokens,
             ..Ctx::new(self, NOW)
         }
