@@ -58,21 +58,19 @@ async fn texts_go_both_ways_on_every_kind_and_are_told_in_the_contracts_order() 
     for kind in KINDS {
         let emulator = world.emulator(kind.name);
         let seen = world.backend().events().len();
+        // A profile that was fetched meanwhile is told in between, in no order with these.
         let told = |from: usize| {
-            let events = world.backend().events();
-            events.into_iter().skip(from).collect::<Vec<_>>()
+            let events = world.backend().events().into_iter().skip(from);
+            events
+                .filter(|e| e.name != "user-updated")
+                .collect::<Vec<_>>()
         };
         emulator.say("Grüße 👍🏽 & <b>more</b>").await;
         world.quiet().await;
         let events = told(seen);
         let names: Vec<&str> = events.iter().map(|e| e.name.as_str()).collect();
         let expected = ["new-conversation-created", "message-sent", "new-messages"];
-        assert_eq!(names.get(..3), Some(&expected[..]), "{}", kind.name);
-        assert!(
-            names[3..].iter().all(|name| *name == "user-updated"),
-            "{}: {names:?}",
-            kind.name
-        );
+        assert_eq!(names, expected, "{}", kind.name);
         let came = &events[1];
         assert_eq!(
             came.word("message"),
@@ -126,14 +124,21 @@ async fn texts_go_both_ways_on_every_kind_and_are_told_in_the_contracts_order() 
             .iter()
             .find(|l| l["from_gateway"] == json!(true))
             .unwrap();
-        assert!(ids.contains(&line["id"]), "{}: {ids:?}", kind.name);
+        // WeChat names no ids of what it takes; ours stand in for them.
+        assert_eq!(
+            ids.contains(&line["id"]),
+            kind.name != "wechat",
+            "{}: {ids:?}",
+            kind.name
+        );
     }
 }
 
 #[tokio::test]
 async fn statuses_come_as_far_as_the_platform_has_them() {
     let world = every_kind().await;
-    for kind in KINDS {
+    // WeChat reports on templates alone.
+    for kind in KINDS.iter().filter(|k| k.name != "wechat") {
         let emulator = world.emulator(kind.name);
         let promised = capabilities(kind).statuses;
         let conversation = begin(&world, &emulator).await;
@@ -176,9 +181,22 @@ async fn a_customers_file_is_fetched_and_its_signed_link_serves_the_bytes() {
         let emulator = world.emulator(kind.name);
         let file = json!({"name": "dent.jpg", "mime": "image/jpeg", "content": "not a picture"});
         let action = json!({"do": "say", "text": "look", "attachment": file});
-        let event = said(&world, &emulator, action).await;
-        assert_eq!(event.word("message"), "look", "{}", kind.name);
-        let attachments = event.data["attachments"].as_array().unwrap().clone();
+        let seen = world.backend().events().len();
+        emulator.act(action).await;
+        // Some platforms bring words and file in one message, others in two.
+        let files = |e: &Delivery| {
+            e.data["attachments"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        };
+        let attachments = until(&format!("the message of {}", kind.name), || async {
+            let events: Vec<Delivery> = world.backend().events().into_iter().skip(seen).collect();
+            let sent = || events.iter().filter(|e| e.name == "message-sent");
+            let words = sent().any(|e| e.word("message") == "look");
+            sent().map(files).find(|f| words && !f.is_empty())
+        })
+        .await;
         assert_eq!(attachments.len(), 1, "{}: {attachments:?}", kind.name);
         let link = attachments[0][1].as_str().unwrap().to_owned();
         assert!(
@@ -255,12 +273,15 @@ async fn an_agents_file_arrives_on_every_kind_that_carries_files() {
             .filter(|l| l["from_gateway"] == json!(true))
             .collect();
         let texts: Vec<&str> = ours.iter().filter_map(|l| l["text"].as_str()).collect();
-        assert!(texts.contains(&"your invoice"), "{}: {phone:?}", kind.name);
+        let said = |what: &str| texts.iter().any(|t| t.contains(what));
+        assert!(said("your invoice"), "{}: {phone:?}", kind.name);
         let extras: Vec<&Value> = ours
             .iter()
             .flat_map(|l| l["extras"].as_array().unwrap())
             .collect();
-        assert_eq!(extras.len(), 1, "{}: {phone:?}", kind.name);
+        // Platforms that take https links alone get this one in words.
+        let shown = if said(&link) { 0 } else { 1 };
+        assert_eq!(extras.len(), shown, "{}: {phone:?}", kind.name);
         world.quiet().await;
         let event = world.backend().about(&sent.word("message_id"));
         assert_eq!(
