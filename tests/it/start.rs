@@ -8,12 +8,12 @@ use switchboard_testkit::until;
 #[tokio::test]
 async fn a_newcomer_starts_it_in_an_empty_folder_and_can_send_and_receive() {
     let world = world().bare().start().await;
-    let lines = world.log();
     let token = world.token();
-    assert!(
-        lines.iter().any(|l| l.contains(&token)),
-        "the token is shown once: {lines:?}"
-    );
+    // It answers a moment before it has said so.
+    until("the token to be shown", || async {
+        world.log().iter().any(|l| l.contains(&token)).then_some(())
+    })
+    .await;
     let file = std::fs::metadata(world.folder().join("data/api-token")).unwrap();
     assert_eq!(
         std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o077,
