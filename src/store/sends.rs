@@ -102,8 +102,9 @@ pub async fn known<S: Sql>(
         )
         .await?;
     let Some(mut row) = row else { return Ok(None) };
-    let same = row.text()? == function && row.text()? == idempotency.arguments;
-    let message = row.int()?;
+    // Read one by one: a comparison that stops early would leave a column unread.
+    let (of_function, arguments, message) = (row.text()?, row.text()?, row.int()?);
+    let same = of_function == function && arguments == idempotency.arguments;
     Ok(Some(if same {
         Accepted::Known {
             message: MessageId(message),
