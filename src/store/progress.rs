@@ -118,8 +118,8 @@ async fn up_to<S: Sql>(
     let rows = sql
         .rows(
             "SELECT p.message_id, p.idx FROM (SELECT id FROM messages WHERE conversation_id = $1
-                    AND outbound ORDER BY id DESC LIMIT 500) m
-             JOIN parts p ON p.message_id = m.id
+                    AND outbound ORDER BY id DESC LIMIT 500) newest
+             JOIN parts p ON p.message_id = newest.id
              WHERE p.state = 'sent' AND p.begun_at <= $2 ORDER BY p.message_id, p.idx",
             vals![conversation.id.0, until.plus(CLOCKS_MS).0],
         )

@@ -255,22 +255,40 @@ pub struct DeadLetter {
 /// Dead letters listed at once.
 const DEAD_LISTED: i64 = 1000;
 
-/// The newest dead letters, of one channel or of all.
+/// What is listed of a dead message.
+macro_rules! dead_messages {
+    () => {
+        "SELECT m.id, m.channel_id, m.conversation_id, c.address, COALESCE(m.error_message, ''), \
+         COALESCE(m.error_code, m.error_class, ''), \
+         (SELECT COALESCE(SUM(p.attempts), 0) FROM parts p WHERE p.message_id = m.id), \
+         COALESCE(m.finished_at, 0) \
+         FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+    };
+}
+
+/// The dead letters that died last, of one channel or of all.
 pub async fn dead_letters<S: Sql>(
     sql: &mut S,
     channel: Option<&str>,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let rows = sql
-        .rows(
-            "SELECT m.id, m.channel_id, m.conversation_id, c.address,
-                COALESCE(m.error_message, ''), COALESCE(m.error_code, m.error_class, ''),
-                (SELECT COALESCE(SUM(p.attempts), 0) FROM parts p WHERE p.message_id = m.id),
-                COALESCE(m.finished_at, 0)
-             FROM messages m JOIN conversations c ON c.id = m.conversation_id
-             WHERE m.dead AND ($1 = '' OR m.channel_id = $1) ORDER BY m.id DESC LIMIT $2",
-            vals![channel.unwrap_or(""), DEAD_LISTED],
-        )
-        .await?;
+    // One text per access path, so that each follows its own index.
+    let rows = match channel {
+        Some(channel) => {
+            let text = concat!(
+                dead_messages!(),
+                " WHERE m.dead AND m.channel_id = $1
+                 ORDER BY m.finished_at DESC, m.id DESC LIMIT $2"
+            );
+            sql.rows(text, vals![channel, DEAD_LISTED]).await?
+        }
+        None => {
+            let text = concat!(
+                dead_messages!(),
+                " WHERE m.dead ORDER BY m.finished_at DESC, m.id DESC LIMIT $1"
+            );
+            sql.rows(text, vals![DEAD_LISTED]).await?
+        }
+    };
     let mut letters = Vec::with_capacity(rows.len());
     for mut r in rows {
         letters.push(DeadLetter {
@@ -289,7 +307,7 @@ pub async fn dead_letters<S: Sql>(
             .rows(
                 "SELECT d.event_id, d.webhook_id, d.group_id, COALESCE(d.error, ''), d.attempts,
                     COALESCE(d.finished_at, 0)
-                 FROM deliveries d WHERE d.dead ORDER BY d.event_id DESC LIMIT $1",
+                 FROM deliveries d WHERE d.dead ORDER BY d.finished_at DESC, d.event_id DESC LIMIT $1",
                 vals![DEAD_LISTED],
             )
             .await?;

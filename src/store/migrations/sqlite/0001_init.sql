@@ -113,7 +113,8 @@ CREATE INDEX messages_author ON messages (user_id) WHERE user_id <> 1;
 CREATE INDEX messages_open ON messages (conversation_id, seq) WHERE open;
 CREATE INDEX messages_deadline ON messages (deadline_at) WHERE open;
 CREATE INDEX messages_scheduled ON messages (send_at) WHERE scheduled;
-CREATE INDEX messages_dead ON messages (channel_id, id) WHERE dead;
+CREATE INDEX messages_dead ON messages (channel_id, finished_at) WHERE dead;
+CREATE INDEX messages_died ON messages (finished_at) WHERE dead;
 
 CREATE TABLE parts (
     message_id      BIGINT NOT NULL,
@@ -220,6 +221,7 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_open ON deliveries (webhook_id, group_id, event_id) WHERE open;
 CREATE INDEX deliveries_dead ON deliveries (webhook_id, event_id) WHERE dead;
+CREATE INDEX deliveries_died ON deliveries (finished_at) WHERE dead;
 
 CREATE TABLE effects (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
