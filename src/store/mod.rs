@@ -19,6 +19,8 @@ pub mod rows;
 pub mod sends;
 pub mod sql;
 pub mod sqlite;
+#[cfg(test)]
+mod suite;
 pub mod tokens;
 pub mod upkeep;
 pub mod users;
