@@ -242,9 +242,7 @@ impl Gateway {
         let written = self
             .store
             .write(move |tx, unit| {
-                crate::store::sqlite::at_once(crate::store::upkeep::pause(
-                    tx, unit, &name, reason, &text,
-                ))
+                crate::store::at_once(crate::store::upkeep::pause(tx, unit, &name, reason, &text))
             })
             .await;
         match written {
@@ -272,7 +270,7 @@ impl Gateway {
         let (was, wakes) = self
             .store
             .write(move |tx, unit| {
-                crate::store::sqlite::at_once(crate::store::upkeep::resume(tx, unit, &name))
+                crate::store::at_once(crate::store::upkeep::resume(tx, unit, &name))
             })
             .await?;
         self.wake(wakes).await;

@@ -4,7 +4,7 @@
 use crate::gateway::Gateway;
 use crate::queue::{Due, LaneId, Priority};
 use crate::store::StoreError;
-use crate::store::sqlite::at_once;
+use crate::store::at_once;
 use crate::store::upkeep::{self, DueGroup, PAGE};
 use std::collections::HashMap;
 use std::time::Duration;

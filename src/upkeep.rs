@@ -4,7 +4,7 @@
 use crate::gateway::Gateway;
 use crate::queue::LaneId;
 use crate::reconcile::reconcile;
-use crate::store::sqlite::at_once;
+use crate::store::at_once;
 use crate::store::upkeep::{self, Retention};
 use crate::store::{StoreError, sends};
 use std::sync::Arc;

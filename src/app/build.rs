@@ -10,7 +10,7 @@ use crate::outbound::transport::HttpTransport;
 use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{LaneId, Limits, Queue};
-use crate::store::sqlite::at_once;
+use crate::store::at_once;
 use crate::store::{Receiver, Store, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
 use anyhow::Context;

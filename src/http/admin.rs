@@ -2,7 +2,7 @@
 
 use super::{Http, body, header, refuse, respond};
 use crate::queue::LaneId;
-use crate::store::sqlite::at_once;
+use crate::store::at_once;
 use crate::store::upkeep;
 use crate::webapi::args::Args;
 use crate::webapi::conversations;

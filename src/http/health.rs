@@ -2,7 +2,7 @@
 
 use super::Http;
 use crate::queue::LaneId;
-use crate::store::sqlite::at_once;
+use crate::store::at_once;
 use crate::store::upkeep;
 use crate::telemetry::names;
 use actix_web::body::BoxBody;

@@ -2,8 +2,8 @@
 
 use super::{Http, refuse};
 use crate::media::BadLink;
+use crate::store::at_once;
 use crate::store::media_rows;
-use crate::store::sqlite::at_once;
 use crate::webapi::error::{ApiError, Code};
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;

@@ -3,8 +3,8 @@
 
 use crate::gateway::{Gateway, LiveChannel};
 use crate::store::StoreError;
+use crate::store::at_once;
 use crate::store::inbound::{self, Fate, InboundBatch};
-use crate::store::sqlite::at_once;
 use crate::telemetry::names;
 use std::sync::Arc;
 use switchboard_channels::kit::http::{Inbound, Method, Reply};

@@ -5,8 +5,8 @@ use super::lanes::Work;
 use super::policy::{self, DeadReason, PauseReason, Resend, Situation, Step};
 use crate::gateway::{Gateway, LiveChannel};
 use crate::queue::{Due, Lease, Outcome, Priority};
+use crate::store::at_once;
 use crate::store::progress::PartKey;
-use crate::store::sqlite::at_once;
 use crate::store::work::{self, After, Begin, Begun, Failure, Job, PutOff, Taken};
 use crate::store::{StoreError, people, upkeep};
 use crate::telemetry::names;
@@ -210,10 +210,7 @@ impl ChannelWork {
     /// Writes until the store takes it: a worker keeps its receipt while the store is down.
     async fn write<T: Send + 'static>(
         &self,
-        unit: impl Fn(
-            &mut crate::store::sqlite::Tx<'_>,
-            &mut crate::store::Unit<'_>,
-        ) -> Result<T, StoreError>
+        unit: impl Fn(&mut crate::store::Tx<'_>, &mut crate::store::Unit<'_>) -> Result<T, StoreError>
         + Clone
         + Send
         + 'static,

@@ -27,10 +27,11 @@ pub mod users;
 pub mod work;
 
 pub use outbox::{Receiver, Unit, Wakes};
+pub use sqlite::{Tx, at_once};
 
 use crate::media::Links;
 use serde_json::Value;
-use sqlite::{Sqlite, Tx, at_once};
+use sqlite::Sqlite;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchboard_channels::model::Millis;

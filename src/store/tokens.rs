@@ -1,9 +1,9 @@
 //! Access tokens that platforms hand out for a while: kept with a version, refreshed by
 //! compare-and-set, so that of all workers one asks the platform.
 
+use super::at_once;
 use super::outbox::Unit;
 use super::sql::Sql;
-use super::sqlite::at_once;
 use super::{Store, StoreError};
 use crate::vals;
 use async_trait::async_trait;

@@ -3,9 +3,9 @@
 use super::dispatch::{Api, missing};
 use super::error::{ApiError, Code, Success};
 use super::shapes::{MessageStatus, answers};
+use crate::store::at_once;
 use crate::store::now;
 use crate::store::reads::{self, Outcome};
-use crate::store::sqlite::at_once;
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_channels::model::MessageId;

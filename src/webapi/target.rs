@@ -4,10 +4,10 @@ use super::args::Args;
 use super::dispatch::{Api, missing};
 use super::error::{ApiError, Code};
 use crate::gateway::LiveChannel;
+use crate::store::at_once;
 use crate::store::reads;
 use crate::store::rows::ConversationRow;
 use crate::store::sends::Target;
-use crate::store::sqlite::at_once;
 use std::sync::Arc;
 use switchboard_channels::model::{ConversationId, Recipient, UserId};
 

@@ -1,6 +1,7 @@
 //! Requests and answers of our own, in both directions, so that no framework crosses into this
 //! crate; and the traits through which an adapter reaches the world.
 
+use super::mail::{Kept, Mailer, NoMail};
 use super::secret::Secret;
 use super::tokens::{MemoryTokens, Tokens};
 use crate::model::{Media, Millis};
@@ -399,6 +400,10 @@ pub struct Ctx<'a> {
     pub quote_token: Option<String>,
     /// Until when the platform takes free text in this conversation.
     pub window_until: Option<Millis>,
+    /// Hands mail over, for channels that speak SMTP.
+    pub mailer: &'a dyn Mailer,
+    /// What our own mailbox loop kept before its commit: raw mails, by key.
+    pub kept: &'a dyn Kept,
 }
 
 /// Where tests and channels without shared tokens keep none.
@@ -419,6 +424,8 @@ impl<'a> Ctx<'a> {
             reply_token: None,
             quote_token: None,
             window_until: None,
+            mailer: &NoMail,
+            kept: &NoMail,
         }
     }
 }

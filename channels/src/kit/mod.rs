@@ -4,6 +4,7 @@ pub mod emulator;
 pub mod http;
 pub mod json;
 pub mod jwt;
+pub mod mail;
 pub mod secret;
 pub mod settings;
 pub mod sign;
