@@ -2,6 +2,7 @@
 
 use crate::error::{Malformed, Refused, Rejected, SendError};
 use crate::kit::http::{Ctx, Inbound, Reply};
+use crate::kit::mail::Mailbox;
 use crate::model::{
     Capabilities, Effect, Health, Media, MediaRef, Outgoing, Parsed, Part, Receipt, Recipient,
 };
@@ -38,6 +39,12 @@ pub trait Channel: Send + Sync {
     /// The account's key as the platform writes it into events, where several accounts share one
     /// webhook URL (WhatsApp: the phone number id). `None`: the URL alone tells the account.
     fn account_key(&self) -> Option<&str> {
+        None
+    }
+
+    /// The mailbox out of which the service fetches what this channel parses, for platforms that
+    /// push nothing. Each mail comes as an `Inbound` of [`Via::Mailbox`](crate::kit::http::Via).
+    fn mailbox(&self) -> Option<&Mailbox> {
         None
     }
 
