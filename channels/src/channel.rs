@@ -93,6 +93,13 @@ pub trait Channel: Send + Sync {
     /// When they do not, or the platform cannot be asked.
     async fn probe(&self, ctx: &Ctx<'_>) -> Result<Health, SendError>;
 
+    /// How often the service probes while the channel is paused for its credentials or account, in
+    /// seconds. Every minute, where a platform minds no wrong password; mail providers lock an account
+    /// that fails too often.
+    fn probe_seconds(&self) -> u64 {
+        60
+    }
+
     /// Does what must follow an event: answers a callback, fetches a profile. The result, where
     /// there is one, is applied to the contact.
     ///

@@ -81,10 +81,6 @@ pub struct Pacing {
     pub max_in_flight: u32,
 }
 
-/// A channel paused for its credentials is probed this often, where a platform minds no wrong
-/// password: every minute.
-const PROBE_SECONDS: u32 = 60;
-
 /// Whether a repeated request can be recognised by the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,9 +140,6 @@ pub struct Capabilities {
     pub identity: IdentityScope,
     /// How fast the platform wants to be spoken to.
     pub pacing: Pacing,
-    /// How often a channel that is paused for its credentials or account is probed, in seconds. Mail
-    /// providers lock an account that fails too often: half an hour there.
-    pub probe_seconds: u32,
 }
 
 impl Default for Capabilities {
@@ -177,7 +170,6 @@ impl Default for Capabilities {
                 recipient_burst: 1,
                 max_in_flight: 1,
             },
-            probe_seconds: PROBE_SECONDS,
         }
     }
 }
