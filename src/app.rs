@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{reconcile, upkeep};
+use crate::{piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,6 +112,9 @@ pub async fn serve(
     }
     if works(Role::Worker) {
         start_lanes(&gateway, &options.channels, &tasks, &stop);
+    }
+    if works(Role::Piping) {
+        piping::start(&gateway, &options.channels, &tasks, &stop);
     }
     start_upkeep(&gateway, &config, metrics, &tasks, &stop);
     let handle = server.handle();

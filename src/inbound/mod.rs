@@ -99,13 +99,13 @@ async fn receive_for(
         .write(move |tx, unit| at_once(inbound::apply(tx, unit, &to_write)))
         .await
         .map_err(NotTaken::Unavailable)?;
-    count(&batches, &fates);
+    let result = count(&batches, &fates);
     gateway.wake(wakes).await;
-    let new = fates.iter().flatten().any(|fate| *fate != Fate::Duplicate);
-    Ok((reply, if new { "accepted" } else { "duplicate" }))
+    Ok((reply, result))
 }
 
-fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
+/// Counts what was stored, and says what it was in all.
+pub(crate) fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) -> &'static str {
     for (batch, fates) in batches.iter().zip(fates) {
         for (event, fate) in batch.events.iter().zip(fates) {
             if *fate == Fate::Duplicate {
@@ -119,11 +119,13 @@ fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
             }
         }
     }
+    let new = fates.iter().flatten().any(|fate| *fate != Fate::Duplicate);
+    if new { "accepted" } else { "duplicate" }
 }
 
 /// Sorts the events by the account that they are for. Only channels that hold the very secret that
 /// verified the request can be meant; what is for none of them is kept raw.
-fn route(
+pub(crate) fn route(
     gateway: &Gateway,
     live: &Arc<LiveChannel>,
     request: &Inbound,
