@@ -81,15 +81,13 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
-    let connector = Connector::new(&config.mail.trusted_ca)
-        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))?;
     Ok(Arc::new(Gateway {
         store,
         queue,
         channels,
         hooks,
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
-        mailer: Arc::new(SmtpMailer::new(connector)),
+        mailer: Arc::new(SmtpMailer::new(connector(config)?)),
         files,
         mails,
         bell: Bell::default(),
@@ -107,6 +105,12 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         },
         stop,
     }))
+}
+
+/// How mail servers are connected to.
+pub(super) fn connector(config: &Config) -> Result<Connector, ConfigError> {
+    Connector::new(&config.mail.trusted_ca)
+        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))
 }
 
 pub(super) fn sqlite_path(config: &Config) -> anyhow::Result<PathBuf> {
