@@ -331,7 +331,7 @@ impl Dovecot {
         }
         // Its own choice would be the second of now, which may be the old one.
         let list = mailbox.join("dovecot-uidlist");
-        let folder_id = "00000000000000000000000000000000";
+        let folder_id = "0123456789abcdef0123456789abcdef";
         std::fs::write(&list, format!("3 V1234567 N1 G{folder_id}\n"))
             .expect("an index can be written");
         self.own(&list);
@@ -361,6 +361,8 @@ impl Drop for Dovecot {
     fn drop(&mut self) {
         if let Some(keeper) = self.process().take() {
             if std::thread::panicking() {
+                let log = std::fs::read_to_string(self.folder.join("dovecot.log"));
+                eprintln!("dovecot said:\n{}", log.unwrap_or_default());
                 keeper.signal("TERM");
                 std::thread::sleep(Duration::from_millis(200));
             } else {
