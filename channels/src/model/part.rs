@@ -1,7 +1,7 @@
 //! A message cut into requests that a platform takes or refuses whole.
 
 use super::ids::{MessageId, Millis};
-use super::message::{Choice, ContactCard, Location, OutgoingAttachment, Template};
+use super::message::{Author, Choice, ContactCard, Location, OutgoingAttachment, Template};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,9 @@ pub struct Part {
     /// After this the part is worthless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Millis>,
+    /// In whose name it goes out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
 }
 
 impl Part {
@@ -114,6 +117,7 @@ impl Part {
                     Vec::new()
                 },
                 expires_at: message.expires_at,
+                author: message.author.clone(),
             })
             .collect()
     }

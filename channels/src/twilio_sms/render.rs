@@ -187,6 +187,7 @@ mod tests {
             reply_to: None,
             choices: Vec::new(),
             expires_at: expires_at.map(Millis),
+            author: None,
         };
         let request = render(&part, &settings, &common, Millis(1_000_000), Carriage::Best);
         let Body::Form(pairs) = request.body else {
