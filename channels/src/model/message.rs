@@ -1,6 +1,7 @@
 //! What a message is made of, inbound and outbound.
 
 use super::ids::{MessageId, Millis};
+use super::mail::MailHead;
 use serde::{Deserialize, Serialize};
 
 /// What kind of thing an attachment is, as far as a person is concerned.
@@ -303,6 +304,8 @@ pub struct Outgoing {
     pub expires_at: Option<Millis>,
     /// In whose name it goes out, for platforms that show it.
     pub author: Option<Author>,
+    /// What a mail has beside its content.
+    pub mail: MailHead,
 }
 
 impl Outgoing {
@@ -320,6 +323,7 @@ impl Outgoing {
             template: None,
             expires_at: None,
             author: None,
+            mail: MailHead::default(),
         }
     }
 

@@ -4,6 +4,7 @@ mod capabilities;
 mod desk;
 mod event;
 mod ids;
+mod mail;
 mod message;
 mod part;
 
@@ -16,6 +17,7 @@ pub use event::{
     Profile, Reaction, ReplyToken, Sender, StatusUpdate, Thread, UserChange,
 };
 pub use ids::{ConversationId, MessageId, Millis, UserId};
+pub use mail::{Automatic, MailHead, MailThread, ThreadClue, base_subject, subject_key};
 pub use message::{
     Attachment, AttachmentKind, Author, Choice, ContactCard, Location, MediaRef, Outgoing,
     OutgoingAttachment, Recipient, Structured, Template, TemplateText,

@@ -1,6 +1,7 @@
 //! A message cut into requests that a platform takes or refuses whole.
 
 use super::ids::{MessageId, Millis};
+use super::mail::{MailHead, MailThread};
 use super::message::{Author, Choice, ContactCard, Location, OutgoingAttachment, Template};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,12 @@ pub struct Part {
     /// In whose name it goes out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Author>,
+    /// What a mail has beside its content.
+    #[serde(default, skip_serializing_if = "MailHead::is_default")]
+    pub mail: MailHead,
+    /// Where a mail stands; written by the transaction that accepts the send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<MailThread>,
 }
 
 impl Part {
@@ -118,6 +125,8 @@ impl Part {
                 },
                 expires_at: message.expires_at,
                 author: message.author.clone(),
+                mail: message.mail.clone(),
+                thread: None,
             })
             .collect()
     }

@@ -188,6 +188,8 @@ mod tests {
             choices: Vec::new(),
             expires_at: expires_at.map(Millis),
             author: None,
+            mail: crate::model::MailHead::default(),
+            thread: None,
         };
         let request = render(&part, &settings, &common, Millis(1_000_000), Carriage::Best);
         let Body::Form(pairs) = request.body else {
