@@ -80,6 +80,7 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         hooks,
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
         files,
+        spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
         limits: GatewayLimits {

@@ -23,6 +23,7 @@ mod retention;
 mod retry;
 mod sandbox;
 mod server;
+mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use retention::RetentionConfig;
 pub use retry::{RetryConfig, Schedule};
 pub use sandbox::SandboxConfig;
 pub use server::ServerConfig;
+pub use spool::SpoolConfig;
 pub use store::{StoreConfig, StoreUrl};
 pub use value::BaseUrl;
 pub use webhooks::{EVENTS, EventName, WebhookConfig, WebhookKey};
@@ -59,6 +61,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[queue]`
     pub queue: QueueConfig,
+    /// `[spool]`
+    pub spool: SpoolConfig,
     /// `[media]`
     pub media: MediaConfig,
     /// `[retry]`
