@@ -2,6 +2,7 @@
 
 use crate::inbound::spool::Spool;
 use crate::media::files::Files;
+use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::Policy;
 use crate::outbound::transport::HttpTransport;
 use crate::queue::{Due, LaneId, Priority, Queue};
@@ -168,6 +169,8 @@ pub struct Gateway {
     pub hooks: BTreeMap<String, Arc<Hook>>,
     /// The way out.
     pub transport: HttpTransport,
+    /// The way out of mail.
+    pub mailer: Arc<SmtpMailer>,
     /// Kept attachments.
     pub files: Files,
     /// Where webhooks wait while the store does not answer: in api processes whose store is in
@@ -190,6 +193,7 @@ impl Gateway {
             max_media_bytes: self.limits.max_media_bytes,
             tokens: &self.store,
             nonce: uuid::Uuid::new_v4().simple().to_string(),
+            mailer: &*self.mailer,
             ..Ctx::new(&self.transport, crate::store::now())
         }
     }
