@@ -27,7 +27,7 @@ pub(super) const UNKNOWN_KEY: &str = "an unknown key";
 pub(super) type Object = serde_json::Map<String, Value>;
 
 /// The sections, in the order of the documentation.
-pub(super) const SECTIONS: [&str; 12] = [
+pub(super) const SECTIONS: [&str; 13] = [
     "server",
     "log",
     "api",
