@@ -178,7 +178,7 @@ rate_per_second = 1000000
 [store]
 url = "sqlite:bench.db"
 [log]
-filter = "warn"
+filter = "error"
 [sandbox]
 enabled = false
 [[channels]]
