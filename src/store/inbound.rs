@@ -9,12 +9,13 @@ use super::people::{
 use super::progress;
 use super::rows::{ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, json};
 use super::sql::Sql;
+use super::threads;
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
 use switchboard_channels::model::{
-    Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, Sender,
-    Thread, UserChange, UserId,
+    Attachment, ConversationId, Effect, Event, EventBody, IdentityScope, InboundMessage, MessageId,
+    Sender, Thread, UserChange, UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -254,6 +255,8 @@ struct Place {
     conversation: ConversationRow,
     /// Whether it began just now.
     created: bool,
+    /// Whether the platform's id stands for another message already; then this one has a second.
+    taken: bool,
 }
 
 /// Finds or makes person and conversation of a message; `Err` says what became of it instead.
@@ -263,7 +266,10 @@ async fn place<S: Sql>(
     channel: &ChannelInfo,
     (message, sender, thread): (&InboundMessage, &Sender, &Thread),
 ) -> Result<Result<Place, Fate>, StoreError> {
-    if !message.from_us {
+    // What a colleague or a machine wrote, and mail, which finds its thread by more than one key, are
+    // looked at step by step.
+    let plain = !message.from_us && !message.automatic && channel.identity != IdentityScope::Email;
+    if plain {
         let key = thread.key.as_deref();
         let id = message.platform_id.as_str();
         if let Some(known) = people::known(sql, channel, sender, key, id).await? {
@@ -278,10 +284,16 @@ async fn place<S: Sql>(
                 changed,
                 conversation,
                 created: false,
+                taken: false,
             }));
         }
     }
-    if find(sql, channel, &message.platform_id).await?.is_some() {
+    let taken = find(sql, channel, &message.platform_id).await?.is_some();
+    let seen = match &message.distinct_id {
+        Some(distinct) => find(sql, channel, distinct).await?.is_some(),
+        None => taken,
+    };
+    if seen {
         return Ok(Err(Fate::Duplicate));
     }
     if message.from_us
@@ -292,10 +304,10 @@ async fn place<S: Sql>(
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
     // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
-    let origin = if message.from_us {
-        Origin::Us
-    } else {
-        Origin::Contact
+    let origin = match (message.from_us, message.automatic) {
+        (true, _) => Origin::Us,
+        (false, true) => Origin::Machine,
+        (false, false) => Origin::Contact,
     };
     let FoundConversation {
         conversation,
@@ -306,6 +318,7 @@ async fn place<S: Sql>(
         changed: found.changed,
         conversation,
         created,
+        taken,
     }))
 }
 
@@ -318,12 +331,13 @@ async fn message_came<S: Sql>(
     event: &Event,
     about: (&InboundMessage, &Sender, &Thread),
 ) -> Result<Fate, StoreError> {
-    let (message, _, thread) = about;
+    let (message, sender, thread) = about;
     let Place {
         user,
         changed,
         mut conversation,
         created,
+        taken,
     } = match place(sql, unit, channel, about).await? {
         Ok(place) => place,
         Err(fate) => return Ok(fate),
@@ -357,12 +371,26 @@ async fn message_came<S: Sql>(
         )
         .await?;
     let id = MessageId(inserted.int()?);
-    sql.exec(
-        "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
-         VALUES ($1, $2, $3, 0)",
-        vals![&channel.id, &message.platform_id, id.0],
-    )
-    .await?;
+    let ids = [
+        (!taken).then_some(&message.platform_id),
+        message.distinct_id.as_ref(),
+    ];
+    for (idx, platform_id) in ids.into_iter().flatten().enumerate() {
+        sql.exec(
+            "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
+             VALUES ($1, $2, $3, $4)",
+            vals![
+                &channel.id,
+                platform_id,
+                id.0,
+                i64::try_from(idx).unwrap_or(i64::MAX)
+            ],
+        )
+        .await?;
+    }
+    if channel.identity == IdentityScope::Email {
+        threads::joined(sql, conversation.id, sender, &thread.people).await?;
+    }
     let attachments = if message.attachments.is_empty() {
         Vec::new()
     } else {
@@ -376,7 +404,10 @@ async fn message_came<S: Sql>(
     };
     conversation.last_message_id = id;
     conversation.last_update_time = unit.now;
-    conversation.address.clone_from(&thread.address);
+    // Whom a person answers is where they can be reached; a machine's address leads nowhere.
+    if !message.automatic || created {
+        conversation.address.clone_from(&thread.address);
+    }
     if let (Some(hours), false) = (channel.window_hours, message.from_us) {
         let until = event.at.plus(i64::from(hours).saturating_mul(HOUR_MS));
         conversation.window_until = conversation.window_until.max(Some(until));
@@ -415,7 +446,16 @@ async fn message_came<S: Sql>(
         profile_image: author.profile_image.clone(),
         user_type: author.user_type.clone(),
     };
-    announce(sql, unit, &conversation, &user, &row, created).await?;
+    announce(
+        sql,
+        unit,
+        &conversation,
+        &user,
+        &row,
+        created,
+        message.automatic,
+    )
+    .await?;
     if changed {
         let data = payload::user_updated(user.id, conversation.id, "profile");
         unit.emit(sql, "user-updated", conversation.id.0, &data)
@@ -424,7 +464,8 @@ async fn message_came<S: Sql>(
     Ok(Fate::Applied)
 }
 
-/// The events of a message that came: a new conversation first, then the message, then its list.
+/// The events of a message that came: a new conversation first, then the message, then its list. The
+/// last one is what backends answer to; a machine must not be answered by another.
 async fn announce<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
@@ -432,6 +473,7 @@ async fn announce<S: Sql>(
     user: &UserRow,
     message: &MessageRow,
     created: bool,
+    automatic: bool,
 ) -> Result<(), StoreError> {
     let group = conversation.id.0;
     if created {
@@ -441,7 +483,7 @@ async fn announce<S: Sql>(
         let data = payload::message_sent(conversation, message, unit.links, unit.now);
         unit.emit(sql, "message-sent", group, &data).await?;
     }
-    if !message.outbound && unit.wanted("new-messages") {
+    if !message.outbound && !automatic && unit.wanted("new-messages") {
         let data = payload::new_messages(conversation, user, message, unit.links, unit.now);
         unit.emit(sql, "new-messages", group, &data).await?;
     }

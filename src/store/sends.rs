@@ -10,10 +10,12 @@ use super::rows::{
     BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
 };
 use super::sql::Sql;
-use super::{inbound, reads};
+use super::{inbound, reads, threads};
 use crate::events::payload;
 use crate::vals;
-use switchboard_channels::model::{ConversationId, MessageId, Millis, Recipient, UserId};
+use switchboard_channels::model::{
+    ConversationId, IdentityScope, MessageId, Millis, Recipient, UserId,
+};
 
 /// Whom a send goes to.
 #[derive(Debug, Clone)]
@@ -152,6 +154,7 @@ pub async fn accept<S: Sql>(
             let key = thread.key.as_deref();
             let known = match group {
                 Some(conversation) => Some(conversation),
+                None if send.channel.identity == IdentityScope::Email => None,
                 None => people::known(sql, &send.channel, &sender, key, "")
                     .await?
                     .map(|known| known.conversation),
@@ -187,7 +190,13 @@ pub async fn accept<S: Sql>(
         }
         None => insert_message(sql, unit, send, conversation.id, number).await?,
     };
-    for (idx, body) in send.parts.iter().enumerate() {
+    let placed = match send.channel.identity {
+        IdentityScope::Email => {
+            Some(threads::placed(sql, unit.now, send, &mut conversation).await?)
+        }
+        _ => None,
+    };
+    for (idx, body) in placed.as_ref().unwrap_or(&send.parts).iter().enumerate() {
         sql.exec(
             "INSERT INTO parts (message_id, idx, body, state) VALUES ($1, $2, $3, 'waiting')",
             vals![message.0, i64::try_from(idx).unwrap_or(i64::MAX), body],
