@@ -144,8 +144,7 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
                 let ago = Duration::from_millis(u64::try_from(ago).unwrap_or(0));
                 Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
             });
-            // A little early rather than a whole round late.
-            if last.elapsed() + PROBE_EVERY / 2 < every {
+            if !is_due(last.elapsed(), every) {
                 continue;
             }
             *last = Instant::now();
@@ -161,6 +160,12 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Whether a lane is to be probed that was probed so long ago: a little early rather than a whole round
+/// late.
+fn is_due(passed: Duration, every: Duration) -> bool {
+    passed + PROBE_EVERY / 2 >= every
 }
 
 /// Puts the pauses that outlived the last process into effect.
@@ -196,5 +201,23 @@ async fn pause(time: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(time) => true,
         () = stop.cancelled() => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_channel_is_probed_as_often_as_it_says() {
+        let minute = Duration::from_secs(60);
+        assert!(is_due(minute, minute));
+        assert!(!is_due(Duration::ZERO, minute));
+        // A mail provider locks an account that fails every minute.
+        let half_hour = Duration::from_secs(1800);
+        for rounds in 1..29 {
+            assert!(!is_due(minute * rounds, half_hour), "{rounds}");
+        }
+        assert!(is_due(minute * 30, half_hour));
     }
 }

@@ -91,6 +91,7 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         files,
         mails,
         bell: Bell::default(),
+        spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
         limits: GatewayLimits {

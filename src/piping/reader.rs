@@ -28,6 +28,8 @@ const OVERLAP_MS: i64 = 2 * 86_400_000;
 /// Starts without anything being taken after which the next mail is suspected of ending the process.
 const STARTS_SUSPICIOUS: i64 = 3;
 const DAY_MS: i64 = 86_400_000;
+/// How the message of such a pause begins: it tells it from one of the submission server.
+const REFUSED: &str = "the mailbox refuses the login";
 
 /// Why a session ended.
 enum End {
@@ -71,6 +73,8 @@ impl From<Failed> for End {
 struct History {
     failures: u32,
     logins: u32,
+    /// Whether the mailbox was given up for its login, until the channel is resumed.
+    refused: bool,
 }
 
 /// The loop of one mailbox.
@@ -89,7 +93,7 @@ impl Reader {
         let mut history = History::default();
         while !stop.is_cancelled() {
             let held = tokio::select! {
-                held = self.claim() => held,
+                held = self.claim(&mut history) => held,
                 () = stop.cancelled() => return,
             };
             let Some((claim, position)) = held else {
@@ -112,11 +116,12 @@ impl Reader {
     }
 
     /// Takes the mailbox once the channel is not paused and nobody else has it.
-    async fn claim(&self) -> Option<(Claim, Position)> {
-        if self.is_paused().await {
+    async fn claim(&self, history: &mut History) -> Option<(Claim, Position)> {
+        if self.is_paused(history.refused).await {
             tokio::time::sleep(LOOK_EVERY).await;
             return None;
         }
+        history.refused = false;
         let (id, folder) = (self.live.info.id.clone(), self.mailbox.folder.clone());
         let lease = self.lease_ms();
         let claimed = self
@@ -139,9 +144,9 @@ impl Reader {
         }
     }
 
-    /// Whether the channel waits for better credentials. A channel that an operator paused sends
-    /// nothing and still hears.
-    async fn is_paused(&self) -> bool {
+    /// Whether the channel waits for a mailbox that lets us in. A channel that an operator paused, or
+    /// whose submission server refuses us, sends nothing and still hears.
+    async fn is_paused(&self, refused: bool) -> bool {
         match self
             .gateway
             .store
@@ -150,7 +155,8 @@ impl Reader {
         {
             Ok(paused) => paused
                 .iter()
-                .any(|p| p.lane == self.live.lane.as_str() && p.reason != "operator"),
+                .filter(|p| p.lane == self.live.lane.as_str() && p.reason != "operator")
+                .any(|p| refused || p.message.starts_with(REFUSED)),
             // It cannot be told; whoever cannot read cannot take a mailbox either.
             Err(_) => true,
         }
@@ -207,7 +213,8 @@ impl Reader {
                         "the mailbox does not let us in");
                     if history.logins >= LOGINS_MAX {
                         history.logins = 0;
-                        let message = format!("the mailbox refuses the login: {words}");
+                        history.refused = true;
+                        let message = format!("{REFUSED}: {words}");
                         self.gateway
                             .pause(&self.live.lane, "credentials", &message)
                             .await;

@@ -389,9 +389,9 @@ impl<'a> Take<'a> {
             Err(error) => return Err(Refusal::Fatal(Failed::Store(error.to_string()))),
         };
         for (mail, fates) in taking.mails.iter().zip(&fates) {
-            let result = inbound::count(&mail.batches, fates);
+            inbound::count(&mail.batches, fates);
             metrics::counter!(names::WEBHOOKS_TOTAL, "channel" => self.live.info.id.clone(),
-                "kind" => self.live.info.kind, "result" => result)
+                "kind" => self.live.info.kind, "result" => inbound::taken(fates))
             .increment(1);
         }
         self.gateway.wake(wakes).await;

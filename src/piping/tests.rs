@@ -197,6 +197,7 @@ impl Bench {
             files: Files::new(&media),
             mails: Mails::new(Files::new(media.join("mail"))),
             bell: Bell::default(),
+            spool: std::sync::OnceLock::new(),
             outcomes: Outcomes::default(),
             scheduled: tokio::sync::Notify::new(),
             limits: Limits {

@@ -28,12 +28,17 @@ const STEPS: &[Step] = &[
     Step {
         version: 3,
         compatible_from: 1,
-        sql: include_str!("migrations/sqlite/0003_mailboxes.sql"),
+        sql: include_str!("migrations/sqlite/0003_fewer_indexes.sql"),
+    },
+    Step {
+        version: 4,
+        compatible_from: 1,
+        sql: include_str!("migrations/sqlite/0004_mailboxes.sql"),
     },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Brings the schema to [`VERSION`], each step in a transaction of its own.
 ///
