@@ -7,7 +7,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::{Method as HttpMethod, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::time::Duration;
-use switchboard_channels::kit::http::{Headers, Inbound, Method, Reply};
+use switchboard_channels::kit::http::{Headers, Inbound, Method, Reply, Via};
 
 /// Platforms come back after seconds anyway; this says that it is worth it.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -32,6 +32,7 @@ pub async fn receive(
     }
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
     let inbound = Inbound {
+        via: Via::Web,
         method: if request.method() == HttpMethod::GET {
             Method::Get
         } else {

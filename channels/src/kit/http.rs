@@ -66,9 +66,22 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// How a request came to us. Mail carries no signature: its channel believes only what our own
+/// mailbox loop brought, whoever else knows the webhook's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Over HTTP, from whoever knows the URL.
+    Web,
+    /// From our own mailbox loop: a mail fetched from the mailbox of the channel. Headers tell of the
+    /// fetch ([`super::mail::headers`]), the body is the raw mail.
+    Mailbox,
+}
+
 /// A request that came to a webhook, byte for byte.
 #[derive(Debug, Clone)]
 pub struct Inbound {
+    /// How it came. Only our own loops say anything but [`Via::Web`].
+    pub via: Via,
     /// How it was asked.
     pub method: Method,
     /// The URL as the platform was told it: our configured public URL with the raw path and query

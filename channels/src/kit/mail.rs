@@ -156,6 +156,18 @@ pub trait Kept: Send + Sync {
     async fn kept(&self, key: &str) -> Result<Option<Bytes>, String>;
 }
 
+/// The headers with which our own mailbox loop tells a channel of the mail that it brings.
+pub mod headers {
+    /// When the mailbox took the mail: milliseconds since 1970.
+    pub const INTERNAL_DATE: &str = "x-switchboard-internaldate";
+    /// The folder that it lay in.
+    pub const MAILBOX: &str = "x-switchboard-mailbox";
+    /// Under which key [`super::Kept`] has the raw mail. Absent: it was not kept.
+    pub const KEPT: &str = "x-switchboard-kept";
+    /// The size of a mail that was too large: the body is its header block only.
+    pub const TRUNCATED: &str = "x-switchboard-truncated";
+}
+
 /// For a world without mail.
 #[derive(Debug)]
 pub struct NoMail;

@@ -57,6 +57,7 @@ mod tests {
             headers.push(name, signature);
         }
         let request = Inbound {
+            via: crate::kit::http::Via::Web,
             method: Method::Post,
             url: "https://gw.example.net/webhooks/desk".into(),
             query: String::new(),

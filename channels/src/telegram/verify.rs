@@ -49,6 +49,7 @@ mod tests {
             headers.push(SECRET_HEADER, secret);
         }
         let request = Inbound {
+            via: crate::kit::http::Via::Web,
             method: Method::Post,
             url: "https://gw.example.net/webhooks/desk".into(),
             query: String::new(),

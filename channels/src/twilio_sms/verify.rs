@@ -174,6 +174,7 @@ mod tests {
             headers.push(SETTINGS, header);
         }
         Inbound {
+            via: crate::kit::http::Via::Web,
             method: Method::Post,
             url: "https://gw.example.net/t".to_owned(),
             query: String::new(),

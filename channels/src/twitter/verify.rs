@@ -77,6 +77,7 @@ mod tests {
             headers.push(SIGNATURE_HEADER, signature);
         }
         Inbound {
+            via: crate::kit::http::Via::Web,
             method,
             url: format!("https://gw.example.net/webhooks/x?{query}"),
             query: query.into(),

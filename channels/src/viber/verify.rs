@@ -62,6 +62,7 @@ mod tests {
             headers.push(SIGNATURE_HEADER, signature);
         }
         let request = Inbound {
+            via: crate::kit::http::Via::Web,
             method: Method::Post,
             url: format!("https://gw.example.net/webhooks/bot?{query}"),
             query: query.into(),

@@ -142,6 +142,7 @@ mod tests {
 
     fn request(method: Method, query: String, body: String) -> Inbound {
         Inbound {
+            via: crate::kit::http::Via::Web,
             method,
             url: format!("https://gw.example.net/webhooks/desk?{query}"),
             query,

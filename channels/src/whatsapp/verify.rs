@@ -81,6 +81,7 @@ mod tests {
             headers.push("X-Hub-Signature-256", signature);
         }
         Inbound {
+            via: crate::kit::http::Via::Web,
             method: Method::Post,
             url: "https://gw.example.net/webhooks/wa".to_owned(),
             query: String::new(),

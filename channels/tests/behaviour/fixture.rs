@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use switchboard_channels::kit::http::{Headers, Inbound, Method, Response};
+use switchboard_channels::kit::http::{Headers, Inbound, Method, Response, Via};
 use switchboard_channels::kit::settings::Common;
 use switchboard_channels::model::Millis;
 use switchboard_channels::{Channel, KINDS, Kind};
@@ -127,6 +127,7 @@ impl Subject {
         let webhook = url::Url::parse(&self.setup()?.webhook_url).map_err(|e| e.to_string())?;
         let query = target.split_once('?').map_or("", |(_, query)| query);
         Ok(Inbound {
+            via: Via::Web,
             method,
             url: format!("{}{target}", webhook.origin().ascii_serialization()),
             query: query.to_owned(),

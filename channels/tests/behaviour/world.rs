@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use switchboard_channels::kit::http::{
-    Auth, Body, Ctx, Headers, Inbound, Reply, Request, Response, Transport, TransportError,
+    Auth, Body, Ctx, Headers, Inbound, Reply, Request, Response, Transport, TransportError, Via,
 };
 use switchboard_channels::kit::secret::Secret;
 use switchboard_channels::kit::tokens::{MemoryTokens, Refresh, Token, Tokens};
@@ -264,6 +264,7 @@ pub fn arrived(hook: &Request) -> Result<Inbound, String> {
     }
     let query = hook.url.split_once('?').map_or("", |(_, query)| query);
     Ok(Inbound {
+        via: Via::Web,
         method: hook.method,
         url: hook.url.clone(),
         query: query.to_owned(),

@@ -18,6 +18,7 @@ mod emulator;
 mod http;
 mod ports;
 mod process;
+pub mod servers;
 pub mod sign;
 mod wait;
 mod world;

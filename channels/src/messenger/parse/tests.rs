@@ -19,6 +19,7 @@ fn parse_with(changes: &Value, body: &str) -> Parsed {
         settings[key] = value.clone();
     }
     let request = Inbound {
+        via: crate::kit::http::Via::Web,
         method: Method::Post,
         url: "https://gw.example.net/webhooks/fb".into(),
         query: String::new(),

@@ -15,6 +15,7 @@ fn parse_with(channel_posts: bool, update: &Value) -> Parsed {
         "bot_token": "7000000001:abc", "webhook_secret": "s", "channel_posts": channel_posts,
     });
     let request = Inbound {
+        via: crate::kit::http::Via::Web,
         method: Method::Post,
         url: "https://gw.example.net/webhooks/desk".into(),
         query: String::new(),

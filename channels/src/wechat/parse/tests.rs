@@ -9,6 +9,7 @@ fn parsed(body: &str, original_id: Option<&str>) -> Result<Parsed, Malformed> {
     let settings = json!({"app_id": "wx0123456789abcdef", "app_secret": "s", "token": "demoToken",
         "mode": "plaintext", "original_id": original_id});
     let request = Inbound {
+        via: crate::kit::http::Via::Web,
         method: Method::Post,
         url: "https://gw.example.net/webhooks/desk".into(),
         query: String::new(),

@@ -221,6 +221,7 @@ mod tests {
 
     fn read(body: &str) -> Result<Parsed, Malformed> {
         parse(&Inbound {
+            via: crate::kit::http::Via::Web,
             method: Method::Post,
             url: String::new(),
             query: String::new(),

@@ -72,6 +72,7 @@ fn events(hook: &Hook) -> Vec<Event> {
         headers.push(name, value);
     }
     let request = Inbound {
+        via: crate::kit::http::Via::Web,
         method: Method::Post,
         url: hook.request.url.clone(),
         query: String::new(),

@@ -1,0 +1,9 @@
+//! Real servers for tests, each instance on a free port and in a folder of its own, and a proxy that
+//! breaks connections to them. No test skips for want of a server: it fails.
+
+mod keeper;
+pub mod proxy;
+pub mod redis;
+
+pub use proxy::{Proxy, Way};
+pub use redis::RedisServer;
