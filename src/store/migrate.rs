@@ -97,9 +97,8 @@ pub fn migrate_postgres(session: &mut Session) -> Result<(), StoreError> {
 }
 
 fn migrate_locked(session: &mut Session) -> Result<(), StoreError> {
-    session.finish(
-        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    )?;
+    session
+        .finish("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")?;
     let mut number = |key: &str| -> Result<i64, StoreError> {
         let rows = session.rows("SELECT value FROM meta WHERE key = $1", crate::vals![key])?;
         let text = rows.into_iter().next().map(|mut row| row.text());

@@ -174,10 +174,7 @@ impl Postgres {
     }
 }
 
-async fn call<T, F>(
-    to: Option<&mpsc::Sender<Box<dyn Call>>>,
-    unit: F,
-) -> Result<T, StoreError>
+async fn call<T, F>(to: Option<&mpsc::Sender<Box<dyn Call>>>, unit: F) -> Result<T, StoreError>
 where
     T: Send + 'static,
     F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,

@@ -133,9 +133,7 @@ impl Sqlite {
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
             // One snapshot for all statements of the unit: what it reads fits together.
             let result = match connection.execute_batch("BEGIN") {
-                Ok(()) => caught(|| {
-                    unit(&mut Tx::sqlite(&connection))
-                }),
+                Ok(()) => caught(|| unit(&mut Tx::sqlite(&connection))),
                 Err(error) => Some(Err(error.into())),
             };
             if !connection.is_autocommit() {
@@ -251,7 +249,8 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
         return (false, failing(unit, error));
     }
     // A panic takes its own unit with it and no other: nobody could write after the writer's end.
-    let result = caught(|| unit(&mut Tx::sqlite(connection))).unwrap_or_else(|| Err(Box::new(|_| ())));
+    let result =
+        caught(|| unit(&mut Tx::sqlite(connection))).unwrap_or_else(|| Err(Box::new(|_| ())));
     match result {
         Ok(reply) => match run("RELEASE unit") {
             Ok(_) => (true, reply),
@@ -327,25 +326,25 @@ pub(super) fn rows(
         return Ok(Vec::new());
     }
     let mut statement = connection.prepare_cached(sql)?;
-        check_placeholders(&statement);
-        let columns = statement.column_count();
-        let mut rows = statement.query(rusqlite::params_from_iter(vals))?;
-        let mut out = Vec::new();
-        while let Some(row) = rows.next()? {
-            let mut cells = Vec::with_capacity(columns);
-            for i in 0..columns {
-                cells.push(match row.get_ref(i)? {
-                    ValueRef::Null => Cell::Null,
-                    ValueRef::Integer(v) => Cell::Int(v),
-                    ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),
-                    ValueRef::Real(_) | ValueRef::Blob(_) => {
-                        return Err(StoreError::Corrupt("a column of no known type".to_owned()));
-                    }
-                });
-            }
-            out.push(Row::new(cells));
+    check_placeholders(&statement);
+    let columns = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(vals))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut cells = Vec::with_capacity(columns);
+        for i in 0..columns {
+            cells.push(match row.get_ref(i)? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(v) => Cell::Int(v),
+                ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),
+                ValueRef::Real(_) | ValueRef::Blob(_) => {
+                    return Err(StoreError::Corrupt("a column of no known type".to_owned()));
+                }
+            });
         }
-        Ok(out)
+        out.push(Row::new(cells));
+    }
+    Ok(out)
 }
 
 /// `$n` are names to SQLite, numbered by their first appearance; a statement that mentions `$2`

@@ -104,7 +104,10 @@ impl Session {
             }
             self.link = None;
         }
-        if self.refused.is_some_and(|at| at.elapsed() < RECONNECT_AFTER) {
+        if self
+            .refused
+            .is_some_and(|at| at.elapsed() < RECONNECT_AFTER)
+        {
             return Err(self.unavailable("no connection could be made a moment ago"));
         }
         let connector = &self.connector;

@@ -2,8 +2,10 @@
 //! breaks connections to them. No test skips for want of a server: it fails.
 
 mod keeper;
+pub mod postgres;
 pub mod proxy;
 pub mod redis;
 
+pub use postgres::{PostgresDatabase, PostgresServer};
 pub use proxy::{Proxy, Way};
 pub use redis::RedisServer;

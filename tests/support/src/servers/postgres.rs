@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ACCOUNT: &str = "postgres";
 
 /// A server. Ended, with everything in it, when it is dropped or the process of the test ends.
-pub struct Postgres {
+pub struct PostgresServer {
     binaries: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -27,11 +27,11 @@ pub struct Postgres {
     guard: Option<(Child, ChildStdin)>,
 }
 
-impl Postgres {
+impl PostgresServer {
     /// The server of this process of tests. It writes to no disk in time: what it holds need not
     /// survive the machine.
     pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        static SHARED: OnceLock<PostgresServer> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(&["fsync=off", "full_page_writes=off"]))
     }
 
@@ -41,7 +41,11 @@ impl Postgres {
     /// When PostgreSQL is not installed or does not start.
     pub fn start(settings: &[&'static str]) -> Self {
         let binaries = binaries();
-        let name = format!("switchboard-postgres-{}-{}", std::process::id(), ports::free());
+        let name = format!(
+            "switchboard-postgres-{}-{}",
+            std::process::id(),
+            ports::free()
+        );
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).expect("a folder for the server");
         if is_root() {
@@ -176,11 +180,11 @@ impl Postgres {
     }
 
     /// A new, empty database, which goes when it is dropped.
-    pub fn database(&self) -> Database<'_> {
+    pub fn database(&self) -> PostgresDatabase<'_> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         self.sql("postgres", &format!("CREATE DATABASE {name}"));
-        Database { server: self, name }
+        PostgresDatabase { server: self, name }
     }
 
     /// Runs SQL as the owner of everything and gives what it says, a row each line.
@@ -245,7 +249,7 @@ impl Postgres {
     }
 }
 
-impl Drop for Postgres {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.kill();
         if let Some((mut guard, ours)) = self.guard.take() {
@@ -256,12 +260,12 @@ impl Drop for Postgres {
 }
 
 /// A database of a server.
-pub struct Database<'a> {
-    server: &'a Postgres,
+pub struct PostgresDatabase<'a> {
+    server: &'a PostgresServer,
     name: String,
 }
 
-impl Database<'_> {
+impl PostgresDatabase<'_> {
     /// `postgres://…`
     pub fn url(&self) -> String {
         self.server.url(&self.name)
@@ -276,7 +280,7 @@ impl Database<'_> {
     }
 }
 
-impl Drop for Database<'_> {
+impl Drop for PostgresDatabase<'_> {
     fn drop(&mut self) {
         // A server that the test has ended takes it along.
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
@@ -286,7 +290,11 @@ impl Drop for Database<'_> {
 
 /// Where the server's programs are: the newest of Debian's folders, else wherever `initdb` is found.
 fn binaries() -> PathBuf {
-    let has_all = |folder: &Path| ["initdb", "postgres", "psql"].iter().all(|p| folder.join(p).is_file());
+    let has_all = |folder: &Path| {
+        ["initdb", "postgres", "psql"]
+            .iter()
+            .all(|p| folder.join(p).is_file())
+    };
     let mut folders: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -367,7 +375,10 @@ fn signal(name: &str, pids: &[u32]) {
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     // One of them may have ended by itself.
     Command::new("sh")
-        .args(["-c", &format!("kill -{name} {} 2>/dev/null", pids.join(" "))])
+        .args([
+            "-c",
+            &format!("kill -{name} {} 2>/dev/null", pids.join(" ")),
+        ])
         .status()
         .expect("sh runs");
 }
