@@ -9,6 +9,7 @@
 
 pub mod deliveries;
 pub mod inbound;
+pub mod locks;
 pub mod media_rows;
 pub mod migrate;
 pub mod outbox;
@@ -220,6 +221,7 @@ impl Store {
                     links: &links,
                     now: now(),
                     wakes,
+                    held: Vec::new(),
                 };
                 let value = unit(tx, &mut context)?;
                 Ok((value, context.wakes))

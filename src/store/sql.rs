@@ -33,6 +33,18 @@ impl Text {
     }
 }
 
+/// A query whose rows the unit goes on to change by what it reads: on PostgreSQL it holds the rows of
+/// the named table until the unit ends. `holding!("u", "SELECT … FROM users u …")`.
+#[macro_export]
+macro_rules! holding {
+    ($table:literal, $($text:expr),+ $(,)?) => {
+        $crate::store::sql::Text::each(
+            concat!($($text),+),
+            concat!($($text),+, " FOR NO KEY UPDATE OF ", $table),
+        )
+    };
+}
+
 impl From<&'static str> for Text {
     fn from(both: &'static str) -> Self {
         Self {

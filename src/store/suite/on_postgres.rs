@@ -30,27 +30,66 @@ mod users;
 mod workers;
 
 use super::*;
+use std::sync::Mutex;
 use switchboard_channels::kit::secret::Secret;
 use switchboard_testkit::servers::{PostgresDatabase, PostgresServer};
 
 type Bench = super::Bench<Own>;
 
 /// A database of its own on the server of this process.
-struct Own(PostgresDatabase<'static>);
+struct Own(Option<PostgresDatabase<'static>>);
+
+/// Databases whose tests are over. Making one costs many times what emptying one does.
+static USED: Mutex<Vec<PostgresDatabase<'static>>> = Mutex::new(Vec::new());
+
+/// As the first migration leaves it.
+const EMPTY: &str = "DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'meta' LOOP
+        EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
+    FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+        EXECUTE 'ALTER SEQUENCE ' || name || ' RESTART';
+    END LOOP;
+    DELETE FROM meta WHERE key = 'gateway_key';
+    INSERT INTO users (id, first_name, last_name, user_type, token, creation_time, last_activity)
+        VALUES (1, 'Switchboard', '', 'bot', '', 0, 0);
+    ALTER TABLE users ALTER COLUMN id RESTART WITH 2;
+END $$";
 
 /// Of each store: one that reads and three that write at once.
 const CONNECTIONS: u32 = 4;
 
+impl Own {
+    fn database(&self) -> &PostgresDatabase<'static> {
+        self.0.as_ref().unwrap()
+    }
+}
+
 impl Place for Own {
     fn new() -> Self {
-        Self(PostgresServer::shared().database())
+        let used = USED.lock().unwrap().pop();
+        if let Some(used) = &used {
+            used.sql(EMPTY);
+        }
+        Self(Some(
+            used.unwrap_or_else(|| PostgresServer::shared().database()),
+        ))
     }
 
     async fn open(&self, receivers: Vec<Receiver>) -> Result<Store, StoreError> {
         let place = crate::store::postgres::Place {
-            url: Secret::new(self.0.url()),
+            url: Secret::new(self.database().url()),
             connections: CONNECTIONS,
         };
         Store::connect(&place, receivers, "https://gate.example").await
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // A test that failed may have left it in any state.
+        if !std::thread::panicking() {
+            USED.lock().unwrap().extend(self.0.take());
+        }
     }
 }
