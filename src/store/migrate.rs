@@ -151,4 +151,80 @@ mod tests {
             "the store has schema version 9, this release knows 1: use a newer release"
         );
     }
+
+    /// Table, column; then table and index.
+    fn sqlite_names() -> Vec<String> {
+        let mut c = Connection::open_in_memory().unwrap();
+        migrate_sqlite(&mut c).unwrap();
+        let sql =
+            "SELECT m.name || '.' || p.name || CASE WHEN p.\"notnull\" OR p.pk THEN ' not null'
+                ELSE '' END
+             FROM sqlite_master m, pragma_table_info(m.name) p
+             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'
+             UNION ALL SELECT tbl_name || ' by ' || name FROM sqlite_master
+             WHERE type = 'index' AND name NOT LIKE 'sqlite_%'";
+        let mut statement = c.prepare(sql).unwrap();
+        let names = statement.query_map([], |row| row.get(0)).unwrap();
+        let mut names: Vec<String> = names.map(Result::unwrap).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn both_databases_end_with_the_same_tables() {
+        use switchboard_testkit::servers::PostgresServer;
+        let database = PostgresServer::shared().database();
+        let place = postgres_place(database.url());
+        drop(
+            crate::store::postgres::Postgres::open(&place)
+                .await
+                .unwrap(),
+        );
+        let names = database.sql(
+            "SELECT table_name || '.' || column_name
+                || CASE WHEN is_nullable = 'NO' THEN ' not null' ELSE '' END
+             FROM information_schema.columns WHERE table_schema = 'public'
+             UNION ALL SELECT tablename || ' by ' || indexname FROM pg_indexes
+             WHERE schemaname = 'public' AND indexname NOT LIKE '%_pkey'
+                AND indexname NOT LIKE '%_key'",
+        );
+        let mut names: Vec<String> = names.lines().map(str::to_owned).collect();
+        names.sort();
+        assert!(names.len() > 150, "only {} names", names.len());
+        assert_eq!(names, sqlite_names());
+    }
+
+    #[tokio::test]
+    async fn on_postgres_too_a_newer_schema_is_named() {
+        use crate::store::postgres::Postgres;
+        use switchboard_testkit::servers::PostgresServer;
+        let database = PostgresServer::shared().database();
+        let place = postgres_place(database.url());
+        // Several at once: one migrates, the others wait and find it done.
+        let opened = tokio::join!(
+            Postgres::open(&place),
+            Postgres::open(&place),
+            Postgres::open(&place)
+        );
+        assert!(opened.0.is_ok() && opened.1.is_ok() && opened.2.is_ok());
+        database.sql("UPDATE meta SET value = '9' WHERE key = 'schema_version'");
+        drop(Postgres::open(&place).await.unwrap()); // newer, but compatible with us
+        database.sql("UPDATE meta SET value = '9' WHERE key = 'compatible_from'");
+        let error = Postgres::open(&place).await.err().unwrap();
+        assert!(matches!(
+            error,
+            StoreError::Schema {
+                found: 9,
+                known: VERSION
+            }
+        ));
+    }
+
+    fn postgres_place(url: String) -> crate::store::postgres::Place {
+        crate::store::postgres::Place {
+            url: switchboard_channels::kit::secret::Secret::new(url),
+            connections: 2,
+            presence: crate::store::postgres::Presence::Visitor,
+        }
+    }
 }

@@ -17,6 +17,7 @@
 //! - Whether a commit happened whose answer was lost nobody knows, and the caller is told so.
 
 mod connect;
+mod presence;
 #[cfg(test)]
 pub(super) mod seen;
 mod session;
@@ -78,6 +79,8 @@ pub struct Postgres {
     questions: Option<mpsc::Sender<Box<dyn Call>>>,
     threads: Vec<thread::JoinHandle<()>>,
     name: Arc<str>,
+    /// Ends after the threads.
+    _presence: Option<presence::Announced>,
 }
 
 /// Where a database is and how many connections this process may have to it.
@@ -87,6 +90,20 @@ pub struct Place {
     pub url: Secret,
     /// Connections, at least two: one in three reads.
     pub connections: u32,
+    /// Beside whom.
+    pub presence: Presence,
+}
+
+/// Beside whom a process works on a database. It says so by a lock that ends with its connection, so
+/// that a schedule in one process's memory never stands beside another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Looks in (`check`, `migrate`), whoever else is there.
+    Visitor,
+    /// One of several.
+    OneOfMany,
+    /// The only one.
+    Alone,
 }
 
 impl Postgres {
@@ -104,6 +121,7 @@ impl Postgres {
         migrated
             .await
             .map_err(|e| StoreError::Open(e.to_string()))??;
+        let presence = presence::announce(&connector, place.presence).await?;
         let readers = (place.connections / 3).max(1);
         let writers = place.connections.saturating_sub(readers).max(1);
         let (units, of_units) = mpsc::channel(WAITING_MAX);
@@ -132,6 +150,7 @@ impl Postgres {
             questions: Some(questions),
             threads,
             name,
+            _presence: presence,
         })
     }
 

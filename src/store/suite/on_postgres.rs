@@ -30,6 +30,7 @@ mod users;
 mod workers;
 
 use super::*;
+use crate::store::postgres::Presence;
 use std::sync::Mutex;
 use switchboard_channels::kit::secret::Secret;
 use switchboard_testkit::servers::{PostgresDatabase, PostgresServer};
@@ -80,6 +81,7 @@ impl Place for Own {
         let place = crate::store::postgres::Place {
             url: Secret::new(self.database().url()),
             connections: CONNECTIONS,
+            presence: Presence::OneOfMany,
         };
         Store::connect(&place, receivers, "https://gate.example").await
     }
@@ -92,4 +94,35 @@ impl Drop for Own {
             USED.lock().unwrap().extend(self.0.take());
         }
     }
+}
+
+#[tokio::test]
+async fn one_process_alone_is_beside_no_other() {
+    let database = PostgresServer::shared().database();
+    let place = |presence| crate::store::postgres::Place {
+        url: Secret::new(database.url()),
+        connections: 2,
+        presence,
+    };
+    let open =
+        async |presence| Store::connect(&place(presence), Vec::new(), "https://g.example").await;
+    let many = (
+        open(Presence::OneOfMany).await,
+        open(Presence::OneOfMany).await,
+    );
+    assert!(many.0.is_ok() && many.1.is_ok());
+    let refused = open(Presence::Alone).await.err();
+    assert!(
+        matches!(refused, Some(StoreError::Locked(_))),
+        "{refused:?}"
+    );
+    drop(many);
+    let alone = open(Presence::Alone).await;
+    assert!(alone.is_ok());
+    let refused = open(Presence::OneOfMany).await.err();
+    assert!(
+        matches!(refused, Some(StoreError::Locked(_))),
+        "{refused:?}"
+    );
+    open(Presence::Visitor).await.unwrap();
 }
