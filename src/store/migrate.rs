@@ -17,15 +17,23 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: &[Step] = &[Step {
-    version: 1,
-    compatible_from: 1,
-    sqlite: include_str!("migrations/sqlite/0001_init.sql"),
-    postgres: include_str!("migrations/postgres/0001_init.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0001_init.sql"),
+        postgres: include_str!("migrations/postgres/0001_init.sql"),
+    },
+    Step {
+        version: 2,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0002_participants.sql"),
+        postgres: include_str!("migrations/postgres/0002_participants.sql"),
+    },
+];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Refuses a schema of a newer release that this one cannot live with.
 fn can_live_with(found: i64, compatible_from: i64) -> Result<(), StoreError> {
@@ -148,7 +156,7 @@ mod tests {
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the store has schema version 9, this release knows 1: use a newer release"
+            "the store has schema version 9, this release knows 2: use a newer release"
         );
     }
 

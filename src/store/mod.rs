@@ -23,6 +23,7 @@ pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+pub mod threads;
 pub mod tokens;
 mod tx;
 pub mod upkeep;

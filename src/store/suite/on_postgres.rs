@@ -24,6 +24,8 @@ mod messages;
 mod people;
 #[path = "statuses.rs"]
 mod statuses;
+#[path = "threads.rs"]
+mod threads;
 #[path = "users.rs"]
 mod users;
 #[path = "workers.rs"]

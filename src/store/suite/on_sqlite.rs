@@ -28,6 +28,8 @@ mod people;
 mod plans;
 #[path = "statuses.rs"]
 mod statuses;
+#[path = "threads.rs"]
+mod threads;
 #[path = "users.rs"]
 mod users;
 #[path = "workers.rs"]

@@ -5,7 +5,9 @@ mod keeper;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod smtp;
 
 pub use postgres::{PostgresDatabase, PostgresServer};
 pub use proxy::{Proxy, Way};
 pub use redis::RedisServer;
+pub use smtp::SmtpServer;
