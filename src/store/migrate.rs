@@ -36,10 +36,16 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("migrations/sqlite/0003_fewer_indexes.sql"),
         postgres: include_str!("migrations/postgres/0003_fewer_indexes.sql"),
     },
+    Step {
+        version: 4,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0004_mailboxes.sql"),
+        postgres: include_str!("migrations/postgres/0004_mailboxes.sql"),
+    },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Refuses a schema of a newer release that this one cannot live with.
 fn can_live_with(found: i64, compatible_from: i64) -> Result<(), StoreError> {
@@ -162,7 +168,9 @@ mod tests {
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the store has schema version 9, this release knows 3: use a newer release"
+            format!(
+                "the store has schema version 9, this release knows {VERSION}: use a newer release"
+            )
         );
     }
 

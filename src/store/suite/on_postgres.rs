@@ -16,6 +16,8 @@ mod events;
 mod inbound;
 #[path = "letters.rs"]
 mod letters;
+#[path = "mailboxes.rs"]
+mod mailboxes;
 #[path = "media.rs"]
 mod media;
 #[path = "messages.rs"]

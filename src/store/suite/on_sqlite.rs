@@ -18,6 +18,8 @@ mod file;
 mod inbound;
 #[path = "letters.rs"]
 mod letters;
+#[path = "mailboxes.rs"]
+mod mailboxes;
 #[path = "media.rs"]
 mod media;
 #[path = "messages.rs"]
