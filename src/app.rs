@@ -105,7 +105,7 @@ pub async fn serve(
         let found = format!("{} ({e})", config.server.listen);
         ConfigError::new("server.listen", found, "an address that is free")
     })?;
-    upkeep::restore_pauses(&gateway).await?;
+    upkeep::match_pauses(&gateway).await?;
     let due = reconcile::reconcile(&gateway).await?;
     if due > 0 {
         tracing::info!(due, "waiting work was found in the store");
@@ -239,6 +239,7 @@ fn start_upkeep(
         delivered_events_ms: days(config.retention.delivered_events),
         dedup_keys_ms: days(config.retention.dedup_keys),
     };
+    tasks.spawn(upkeep::listener(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::reconciler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::scheduler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::expirer(Arc::clone(gateway), stop.clone()));

@@ -35,9 +35,6 @@ fn built_in(config: &Config) -> Result<(), ConfigError> {
     if matches!(config.store.url, StoreUrl::Postgres(_)) {
         return refuse("store.url", "a PostgreSQL database", "sqlite:PATH");
     }
-    if matches!(config.queue.url, QueueUrl::Redis(_)) {
-        return refuse("queue.url", "a Redis server", "memory:");
-    }
     if matches!(config.media.url, MediaUrl::Object(_)) {
         return refuse("media.url", "an object store", "file:PATH");
     }
