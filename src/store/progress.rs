@@ -277,7 +277,7 @@ pub async fn mark_sent<S: Sql>(
 }
 
 /// A message that was given up as unsure arrived after all: finished, or open again for the rest.
-async fn reopen_or_finish<S: Sql>(
+pub(super) async fn reopen_or_finish<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     message: MessageId,

@@ -10,6 +10,7 @@ mod conversations;
 mod doubts;
 mod events;
 mod inbound;
+mod late;
 mod letters;
 mod media;
 mod messages;
@@ -447,7 +448,7 @@ fn begin_at(conversation: ConversationId, fence: i64) -> Begin {
 /// What the platform answered to a part.
 fn receipt(job: &Job, platform_id: &str) -> Taken {
     Taken {
-        key: job.key(),
+        attempt: job.attempt_key(),
         conversation: job.conversation,
         channel: "bot".to_owned(),
         alias_scope: "channel:bot".to_owned(),

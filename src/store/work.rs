@@ -3,16 +3,31 @@
 //! A part is *begun* before its request is made and *sent* when its receipt is durable; the receipt
 //! of one part and the beginning of the next are one commit. After a crash at most one part is in
 //! doubt: begun without a receipt.
+//!
+//! A worker may be stopped for so long that another one takes over, and then go on. So everything that
+//! is recorded names its attempt, and changes nothing when that attempt is not the part's any more. Only
+//! a receipt counts whenever it comes: it is evidence that the part arrived.
 
 use super::StoreError;
 use super::outbox::Unit;
-use super::progress::{PartKey, announce, apply_early, mark_sent, settle};
+use super::progress::{PartKey, announce, apply_early, mark_sent, reopen_or_finish, settle};
 use super::rows::from_json;
 use super::sql::Sql;
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::SendError;
 use switchboard_channels::model::{ConversationId, MessageId, Millis, Part, Receipt, UserId};
+
+/// An attempt at a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptKey {
+    /// The part.
+    pub part: PartKey,
+    /// The lease under which it was opened.
+    pub fence: i64,
+    /// Which attempt at this part it is, from 1.
+    pub no: i64,
+}
 
 /// A part to be delivered.
 #[derive(Debug, Clone)]
@@ -21,6 +36,8 @@ pub struct Job {
     pub conversation: ConversationId,
     /// The part as planned.
     pub part: Part,
+    /// The lease under which the attempt was opened.
+    pub fence: i64,
     /// Which attempt at this part this is, from 1.
     pub attempt: i64,
     /// How often the part was sent again although it may have arrived.
@@ -47,6 +64,15 @@ impl Job {
         PartKey {
             message: self.part.message,
             idx: i64::from(self.part.index),
+        }
+    }
+
+    /// The attempt that this is about.
+    pub fn attempt_key(&self) -> AttemptKey {
+        AttemptKey {
+            part: self.key(),
+            fence: self.fence,
+            no: self.attempt,
         }
     }
 }
@@ -148,6 +174,7 @@ pub async fn begin<S: Sql>(
         let mut job = Job {
             conversation,
             part: planned,
+            fence,
             attempt: attempts,
             unsure_resends: u32::try_from(resends).unwrap_or(u32::MAX),
             failures: u32::try_from(failures).unwrap_or(u32::MAX),
@@ -167,10 +194,11 @@ pub async fn begin<S: Sql>(
                     });
                 }
             }
+            let attempt = job.attempt_key();
             if has_evidence(sql, key).await? {
                 if state == "begun" {
                     let words = ("evidence", "no answer was read, but it has arrived");
-                    record(sql, unit, key, "sent", Some(words)).await?;
+                    record(sql, unit, attempt, "sent", Some(words)).await?;
                 }
                 mark_sent(sql, key, None).await?;
                 continue;
@@ -181,7 +209,7 @@ pub async fn begin<S: Sql>(
                     "interrupted",
                     "the gateway stopped while the answer was awaited",
                 );
-                doubt(sql, unit, key, words).await?;
+                doubt(sql, unit, attempt, words).await?;
                 return Ok(Begun::InDoubt {
                     job: Box::new(job),
                     since: unit.now,
@@ -205,7 +233,7 @@ pub async fn begin<S: Sql>(
             )
             .await?;
         }
-        job.attempt = attempts + 1;
+        (job.fence, job.attempt) = (begin.fence, attempts + 1);
         job.begun_at = unit.now;
         rights(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
@@ -261,44 +289,66 @@ async fn has_evidence<S: Sql>(sql: &mut S, key: PartKey) -> Result<bool, StoreEr
     Ok(row.is_some())
 }
 
+/// Ends an open attempt: the part is in this state from now on. `false`: the attempt is not open any
+/// more, because somebody else has taken over, or the part has arrived.
+async fn close<S: Sql>(
+    sql: &mut S,
+    unit: &Unit<'_>,
+    attempt: AttemptKey,
+    state: &str,
+) -> Result<bool, StoreError> {
+    let changed = sql
+        .exec(
+            "UPDATE parts SET state = $1, heartbeat_at = $2 WHERE message_id = $3 AND idx = $4
+                AND state = 'begun' AND fence = $5 AND attempts = $6",
+            vals![
+                state,
+                unit.now.0,
+                attempt.part.message.0,
+                attempt.part.idx,
+                attempt.fence,
+                attempt.no
+            ],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
 /// Marks an open attempt as in doubt from now on and records it.
 async fn doubt<S: Sql>(
     sql: &mut S,
-    unit: &Unit<'_>,
-    key: PartKey,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
     (code, message): (&str, &str),
-) -> Result<(), StoreError> {
-    record(sql, unit, key, "unsure", Some((code, message))).await?;
-    sql.exec(
-        // Only an open attempt: a stalled worker that gives up late must not bring a part back into
-        // doubt that its successor has sent.
-        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3
-            AND state = 'begun'",
-        vals![unit.now.0, key.message.0, key.idx],
-    )
-    .await?;
-    Ok(())
+) -> Result<bool, StoreError> {
+    if !close(sql, unit, attempt, "unsure").await? {
+        return Ok(false);
+    }
+    record(sql, unit, attempt, "unsure", Some((code, message))).await?;
+    Ok(true)
 }
 
-/// Writes the end of the open attempt into the history.
+/// Writes the end of an attempt into the history.
 async fn record<S: Sql>(
     sql: &mut S,
-    unit: &Unit<'_>,
-    key: PartKey,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
     outcome: &str,
     words: Option<(&str, &str)>,
 ) -> Result<(), StoreError> {
     sql.exec(
+        // When a later attempt is there already, the time is that one's.
         "INSERT INTO attempts (message_id, idx, no, started_at, ended_at, outcome, code, message)
-         SELECT message_id, idx, attempts, COALESCE(begun_at, $1), $1, $2, $3, $4 FROM parts
-         WHERE message_id = $5 AND idx = $6",
+         SELECT message_id, idx, $1, CASE WHEN attempts = $1 THEN COALESCE(begun_at, $2) ELSE $2 END,
+            $2, $3, $4, $5 FROM parts WHERE message_id = $6 AND idx = $7",
         vals![
+            attempt.no,
             unit.now.0,
             outcome,
             words.map(|w| w.0),
             words.map(|w| w.1),
-            key.message.0,
-            key.idx
+            attempt.part.message.0,
+            attempt.part.idx
         ],
     )
     .await?;
@@ -308,8 +358,8 @@ async fn record<S: Sql>(
 /// A part that the platform took.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    /// The part.
-    pub key: PartKey,
+    /// The attempt.
+    pub attempt: AttemptKey,
     /// Its conversation.
     pub conversation: ConversationId,
     /// The channel.
@@ -332,13 +382,17 @@ pub struct After {
 }
 
 /// Records a receipt; finishes the message when it was the last part; begins the next part.
+///
+/// A receipt that comes late, after somebody else has taken the part over, is as good: the part is sent,
+/// whatever has become of it meanwhile, and is not sent again.
 pub async fn taken<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     taken: &Taken,
 ) -> Result<After, StoreError> {
-    let key = taken.key;
-    record(sql, unit, key, "sent", None).await?;
+    let key = taken.attempt.part;
+    let given_up = given_up(sql, key).await?;
+    record(sql, unit, taken.attempt, "sent", None).await?;
     mark_sent(sql, key, Some(&taken.receipt.answer)).await?;
     for id in &taken.receipt.platform_ids {
         sql.exec(
@@ -359,8 +413,15 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    finish_if_sent(sql, unit, key.message).await?;
     let conversation = taken.conversation;
+    match given_up {
+        Some(bulk) => {
+            reopen_or_finish(sql, unit, key.message, conversation.0).await?;
+            let wake = (taken.channel.clone(), conversation.0, bulk);
+            unit.wakes.sends.push(wake);
+        }
+        None => finish_if_sent(sql, unit, key.message).await?,
+    }
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
         None => Begun::Nothing,
@@ -370,6 +431,21 @@ pub async fn taken<S: Sql>(
         _ => Some(false),
     };
     Ok(After { next, more })
+}
+
+/// Whether a message was given up over this part, without knowing that it arrived; and then, whether
+/// it is bulk. Where the platform refused the part for good, that is so only when no other part is left:
+/// the message is complete.
+async fn given_up<S: Sql>(sql: &mut S, key: PartKey) -> Result<Option<bool>, StoreError> {
+    let row = sql
+        .row(
+            "SELECT m.bulk FROM parts p JOIN messages m ON m.id = p.message_id
+             WHERE p.message_id = $1 AND p.idx = $2 AND p.state = 'failed' AND m.dead
+                AND (m.error_code = 'unsure' OR m.parts_sent + 1 = m.parts)",
+            vals![key.message.0, key.idx],
+        )
+        .await?;
+    row.map(|mut row| row.bool()).transpose()
 }
 
 /// Closes a message if its parts are all sent.
@@ -436,8 +512,8 @@ async fn sms_sent<S: Sql>(
 /// A part that was not taken, and is tried again later.
 #[derive(Debug, Clone)]
 pub struct PutOff {
-    /// The part.
-    pub key: PartKey,
+    /// The attempt.
+    pub attempt: AttemptKey,
     /// What went wrong.
     pub error: SendError,
     /// When it is tried again.
@@ -448,39 +524,34 @@ pub struct PutOff {
     pub counts: bool,
 }
 
-/// Records a failed attempt and when the next one is.
+/// Records a failed attempt and when the next one is. `false`: somebody else has taken over.
 pub async fn put_off<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     put_off: &PutOff,
-) -> Result<(), StoreError> {
-    let key = put_off.key;
+) -> Result<bool, StoreError> {
+    let attempt = put_off.attempt;
+    let key = attempt.part;
     let words = put_off
         .error
         .words
         .as_ref()
         .map(|w| (w.code.as_str(), w.message.as_str()));
     if put_off.unsure {
-        doubt(
-            sql,
-            unit,
-            key,
-            words.unwrap_or(("no-answer", "no answer was read")),
-        )
-        .await?;
+        let words = words.unwrap_or(("no-answer", "no answer was read"));
+        if !doubt(sql, unit, attempt, words).await? {
+            return Ok(false);
+        }
     } else {
-        record(sql, unit, key, put_off.error.class.name(), words).await?;
+        if !close(sql, unit, attempt, "waiting").await? {
+            return Ok(false);
+        }
+        record(sql, unit, attempt, put_off.error.class.name(), words).await?;
         // The platform said no, but what it sent back meanwhile says that it took the part.
         if has_evidence(sql, key).await? {
             mark_sent(sql, key, None).await?;
             finish_if_sent(sql, unit, key.message).await?;
         }
-        sql.exec(
-            "UPDATE parts SET state = 'waiting' WHERE message_id = $1 AND idx = $2
-                AND state = 'begun'",
-            vals![key.message.0, key.idx],
-        )
-        .await?;
     }
     sql.exec(
         "UPDATE messages SET next_at = $1, failures = failures + $2,
@@ -501,19 +572,23 @@ pub async fn put_off<S: Sql>(
     .await?;
     // The caller who waits is told at once that it will not be done within the wait.
     unit.wakes.outcomes.push(key.message);
-    Ok(())
+    Ok(true)
 }
 
-/// Gives a begun part back without a try: the lane was paused or a limit came between.
+/// Gives a begun part back without a try: the lane was paused or a limit came between. `false`: somebody
+/// else has taken over.
 pub async fn hand_back<S: Sql>(
     sql: &mut S,
-    _unit: &mut Unit<'_>,
-    key: PartKey,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
     next_at: Millis,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    if !close(sql, unit, attempt, "waiting").await? {
+        return Ok(false);
+    }
+    let key = attempt.part;
     sql.exec(
-        "UPDATE parts SET state = 'waiting', attempts = attempts - 1 WHERE message_id = $1
-            AND idx = $2 AND state = 'begun'",
+        "UPDATE parts SET attempts = attempts - 1 WHERE message_id = $1 AND idx = $2",
         vals![key.message.0, key.idx],
     )
     .await?;
@@ -522,43 +597,42 @@ pub async fn hand_back<S: Sql>(
         vals![next_at.0, key.message.0],
     )
     .await?;
-    Ok(())
+    Ok(true)
 }
 
-/// An unsure part is sent once more: back to waiting, and remembered.
+/// A part whose last attempt is in doubt is sent once more: back to waiting, and remembered. `false`:
+/// somebody else has decided, or it has arrived.
 pub async fn resend<S: Sql>(
     sql: &mut S,
     _unit: &mut Unit<'_>,
-    key: PartKey,
-) -> Result<(), StoreError> {
-    sql.exec(
-        "UPDATE parts SET state = 'waiting', unsure_resends = unsure_resends + 1
-         WHERE message_id = $1 AND idx = $2 AND state = 'unsure'",
-        vals![key.message.0, key.idx],
-    )
-    .await?;
-    Ok(())
+    attempt: AttemptKey,
+) -> Result<bool, StoreError> {
+    let key = attempt.part;
+    let changed = sql
+        .exec(
+            "UPDATE parts SET state = 'waiting', unsure_resends = unsure_resends + 1
+             WHERE message_id = $1 AND idx = $2 AND state = 'unsure' AND fence = $3
+                AND attempts = $4",
+            vals![key.message.0, key.idx, attempt.fence, attempt.no],
+        )
+        .await?;
+    Ok(changed > 0)
 }
 
-/// Signs of life of an open attempt.
+/// Signs of life of an open attempt. `false`: somebody else has taken over.
 pub async fn heartbeat<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
-    key: PartKey,
-) -> Result<(), StoreError> {
-    sql.exec(
-        "UPDATE parts SET heartbeat_at = $1 WHERE message_id = $2 AND idx = $3 AND state = 'begun'",
-        vals![unit.now.0, key.message.0, key.idx],
-    )
-    .await?;
-    Ok(())
+    attempt: AttemptKey,
+) -> Result<bool, StoreError> {
+    close(sql, unit, attempt, "begun").await
 }
 
 /// Why a message failed for good.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The part that failed, when an attempt at it was open.
-    pub part: Option<PartKey>,
+    /// The attempt that failed or is in doubt; `None`: nothing was tried.
+    pub attempt: Option<AttemptKey>,
     /// Class of the error, or `dead`.
     pub class: String,
     /// Code: the platform's, or ours (`too-old`, `stuck`, `unsure`, `dropped`).
@@ -573,7 +647,7 @@ impl Failure {
     /// A message given up by us.
     pub fn dead(code: &str, message: &str) -> Self {
         Self {
-            part: None,
+            attempt: None,
             class: "dead".to_owned(),
             code: code.to_owned(),
             message: message.to_owned(),
@@ -582,30 +656,31 @@ impl Failure {
     }
 }
 
-/// Ends a message as failed, and as a dead letter that an operator may retry.
+/// Ends a message as failed, and as a dead letter that an operator may retry. `false`: it had ended
+/// already, or somebody else has taken over.
 pub async fn fail<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     message: MessageId,
     failure: &Failure,
-) -> Result<(), StoreError> {
-    if let Some(key) = failure.part {
+) -> Result<bool, StoreError> {
+    if let Some(attempt) = failure.attempt {
+        let key = attempt.part;
         let words = Some((failure.code.as_str(), failure.message.as_str()));
-        let open = sql
-            .row(
-                "SELECT 1 FROM parts WHERE message_id = $1 AND idx = $2 AND state = 'begun'",
-                vals![key.message.0, key.idx],
-            )
-            .await?;
-        if open.is_some() {
-            record(sql, unit, key, &failure.class, words).await?;
+        if close(sql, unit, attempt, "failed").await? {
+            record(sql, unit, attempt, &failure.class, words).await?;
+        } else {
+            let given_up = sql
+                .exec(
+                    "UPDATE parts SET state = 'failed' WHERE message_id = $1 AND idx = $2
+                        AND state = 'unsure' AND fence = $3 AND attempts = $4",
+                    vals![key.message.0, key.idx, attempt.fence, attempt.no],
+                )
+                .await?;
+            if given_up == 0 {
+                return Ok(false);
+            }
         }
-        sql.exec(
-            "UPDATE parts SET state = 'failed' WHERE message_id = $1 AND idx = $2
-                AND state <> 'sent'",
-            vals![key.message.0, key.idx],
-        )
-        .await?;
     }
     let changed = sql
         .exec(
@@ -622,7 +697,7 @@ pub async fn fail<S: Sql>(
         )
         .await?;
     if changed == 0 {
-        return Ok(());
+        return Ok(false);
     }
     announce(sql, unit, message).await?;
     if failure.opted_out {
@@ -640,7 +715,7 @@ pub async fn fail<S: Sql>(
                 .await?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether more waits in a conversation, and whether all of it is bulk.

@@ -16,10 +16,11 @@ mod crash;
 mod door;
 mod files;
 mod full;
-
 mod limits;
+mod on_redis;
 mod operators;
 mod order;
+mod redis;
 mod repeats;
 mod start;
 mod statuses;
