@@ -16,6 +16,7 @@ mod messages;
 mod people;
 mod plans;
 mod statuses;
+mod threads;
 mod users;
 mod workers;
 
@@ -34,8 +35,8 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use switchboard_channels::model::{
-    ConversationId, Event, EventBody, IdentityScope, InboundMessage, MessageId, Millis, Part,
-    PartBody, Receipt, Recipient, Sender, StatusUpdate, Thread, UserId,
+    ConversationId, Event, EventBody, IdentityScope, InboundMessage, MailHead, MessageId, Millis,
+    Part, PartBody, Receipt, Recipient, Sender, StatusUpdate, Thread, UserId,
 };
 
 /// When the tests begin.
@@ -432,6 +433,8 @@ fn part(to: &str, index: u16, of: u16) -> String {
         reply_to: None,
         choices: Vec::new(),
         expires_at: None,
+        mail: MailHead::default(),
+        thread: None,
     };
     serde_json::to_string(&part).unwrap()
 }
