@@ -244,6 +244,7 @@ fn start_upkeep(
     tasks.spawn(upkeep::scheduler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::expirer(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::prober(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(Arc::clone(&gateway.mailer).sweep(stop.clone()));
     tasks.spawn(upkeep::pruner(Arc::clone(gateway), keep, stop.clone()));
     let stop = stop.clone();
     tasks.spawn(async move {

@@ -1,6 +1,7 @@
 //! What every part of the service shares: the truth, the schedule, the channels and the way out.
 
 use crate::media::files::Files;
+use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::Policy;
 use crate::outbound::transport::HttpTransport;
 use crate::queue::{Due, LaneId, News, Priority, Queue};
@@ -178,6 +179,8 @@ pub struct Gateway {
     pub hooks: BTreeMap<String, Arc<Hook>>,
     /// The way out.
     pub transport: HttpTransport,
+    /// The way out of mail.
+    pub mailer: Arc<SmtpMailer>,
     /// Kept attachments.
     pub files: Files,
     /// Callers who wait.
@@ -199,6 +202,7 @@ impl Gateway {
             max_media_bytes: self.limits.max_media_bytes,
             tokens: &self.store,
             nonce: uuid::Uuid::new_v4().simple().to_string(),
+            mailer: &*self.mailer,
             ..Ctx::new(&self.transport, crate::store::now())
         }
     }

@@ -10,6 +10,7 @@
 //! | [`inbound`] | webhook: verify, parse, one transaction, reply |
 //! | [`outbound`] | accepted message: lanes, workers, policy, the way out |
 //! | [`events`] | to the chat backend: payloads, signatures, delivery |
+//! | [`mail`] | connections to mail servers: SMTP and IMAP |
 //! | [`media`] | attachments: fetched, kept, served by signed links |
 //! | [`store`] | the truth |
 //! | [`queue`] | the schedule, rebuilt from the truth at any time |
@@ -26,6 +27,7 @@ pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod inbound;
+pub mod mail;
 pub mod media;
 pub mod outbound;
 pub mod queue;

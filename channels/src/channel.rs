@@ -2,6 +2,7 @@
 
 use crate::error::{Malformed, Refused, Rejected, SendError};
 use crate::kit::http::{Ctx, Inbound, Reply};
+use crate::kit::mail::Mailbox;
 use crate::model::{
     Capabilities, Effect, Health, Media, MediaRef, Outgoing, Parsed, Part, Receipt, Recipient,
 };
@@ -38,6 +39,12 @@ pub trait Channel: Send + Sync {
     /// The account's key as the platform writes it into events, where several accounts share one
     /// webhook URL (WhatsApp: the phone number id). `None`: the URL alone tells the account.
     fn account_key(&self) -> Option<&str> {
+        None
+    }
+
+    /// The mailbox out of which the service fetches what this channel parses, for platforms that
+    /// push nothing. Each mail comes as an `Inbound` of [`Via::Mailbox`](crate::kit::http::Via).
+    fn mailbox(&self) -> Option<&Mailbox> {
         None
     }
 
@@ -85,6 +92,13 @@ pub trait Channel: Send + Sync {
     /// # Errors
     /// When they do not, or the platform cannot be asked.
     async fn probe(&self, ctx: &Ctx<'_>) -> Result<Health, SendError>;
+
+    /// How often the service probes while the channel is paused for its credentials or account, in
+    /// seconds. Every minute, where a platform minds no wrong password; mail providers lock an account
+    /// that fails too often.
+    fn probe_seconds(&self) -> u64 {
+        60
+    }
 
     /// Does what must follow an event: answers a callback, fetches a profile. The result, where
     /// there is one, is applied to the contact.

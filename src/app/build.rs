@@ -4,7 +4,9 @@ use crate::config::{
     ChannelConfig, Config, ConfigError, MediaUrl, OnUnsure, QueueUrl, StoreUrl, TokenHash,
 };
 use crate::gateway::{Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::mail::stream::Connector;
 use crate::media::files::Files;
+use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::{self, Policy};
 use crate::outbound::transport::HttpTransport;
 use crate::queue::gcra::Rate;
@@ -78,12 +80,15 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
+    let connector = Connector::new(&config.mail.trusted_ca)
+        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))?;
     Ok(Arc::new(Gateway {
         store,
         queue,
         channels,
         hooks,
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
+        mailer: Arc::new(SmtpMailer::new(connector)),
         files,
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),

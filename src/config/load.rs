@@ -27,13 +27,14 @@ pub(super) const UNKNOWN_KEY: &str = "an unknown key";
 pub(super) type Object = serde_json::Map<String, Value>;
 
 /// The sections, in the order of the documentation.
-pub(super) const SECTIONS: [&str; 11] = [
+pub(super) const SECTIONS: [&str; 12] = [
     "server",
     "log",
     "api",
     "store",
     "queue",
     "media",
+    "mail",
     "retry",
     "retention",
     "webhooks",
@@ -202,6 +203,7 @@ fn finish(mut table: Object, label: &str, kinds: &'static [Kind]) -> Result<Conf
         store: section("store", &mut table)?,
         queue: section("queue", &mut table)?,
         media: section("media", &mut table)?,
+        mail: section("mail", &mut table)?,
         retry: section("retry", &mut table)?,
         retention: section("retention", &mut table)?,
         sandbox: section("sandbox", &mut table)?,

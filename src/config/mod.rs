@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod fake;
 mod load;
 mod log;
+mod mail;
 mod media;
 mod overlay;
 mod queue;
@@ -34,6 +35,7 @@ pub use channels::{ChannelConfig, OnUnsure};
 pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Sources, load};
 pub use log::{LogConfig, LogFormat};
+pub use mail::MailConfig;
 pub use media::{HostPattern, MediaConfig, MediaUrl};
 pub use queue::{QueueConfig, QueueUrl};
 pub use retention::RetentionConfig;
@@ -61,6 +63,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// `[media]`
     pub media: MediaConfig,
+    /// `[mail]`
+    pub mail: MailConfig,
     /// `[retry]`
     pub retry: RetryConfig,
     /// `[retention]`

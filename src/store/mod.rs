@@ -21,6 +21,7 @@ pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+pub mod threads;
 pub mod tokens;
 pub mod upkeep;
 pub mod users;

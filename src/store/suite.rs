@@ -17,6 +17,7 @@ mod messages;
 mod people;
 mod plans;
 mod statuses;
+mod threads;
 mod users;
 mod workers;
 
@@ -35,8 +36,8 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use switchboard_channels::model::{
-    ConversationId, Event, EventBody, IdentityScope, InboundMessage, MessageId, Millis, Part,
-    PartBody, Receipt, Recipient, Sender, StatusUpdate, Thread, UserId,
+    ConversationId, Event, EventBody, IdentityScope, InboundMessage, MailHead, MessageId, Millis,
+    Part, PartBody, Receipt, Recipient, Sender, StatusUpdate, Thread, UserId,
 };
 
 /// When the tests begin.
@@ -433,6 +434,8 @@ fn part(to: &str, index: u16, of: u16) -> String {
         reply_to: None,
         choices: Vec::new(),
         expires_at: None,
+        mail: MailHead::default(),
+        thread: None,
     };
     serde_json::to_string(&part).unwrap()
 }

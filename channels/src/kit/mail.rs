@@ -121,6 +121,69 @@ pub enum MailError {
     NoAnswer(String),
 }
 
+/// What happens to a mail in its mailbox once what it carried is committed; never before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// It is marked as read.
+    Seen,
+    /// It goes to this folder.
+    Move(String),
+    /// It stays as it is.
+    Nothing,
+}
+
+/// What of a mailbox is taken when it is opened for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFrom {
+    /// What comes from now on.
+    Now,
+    /// What came during the last days too.
+    Days(u32),
+}
+
+/// A mailbox out of which the service's mailbox loop fetches what a channel parses.
+#[derive(Debug, Clone)]
+pub struct Mailbox {
+    /// Where it is.
+    pub server: MailServer,
+    /// The folder, `INBOX` as a rule.
+    pub folder: String,
+    /// What happens to a mail afterwards.
+    pub after: After,
+    /// Where the first run begins.
+    pub start_from: StartFrom,
+    /// How long one `IDLE` lasts at most, in seconds.
+    pub idle_seconds: u64,
+    /// How often a server without `IDLE` is asked, in seconds.
+    pub poll_seconds: u64,
+    /// Of a larger mail only the header block is fetched.
+    pub max_message_bytes: u64,
+}
+
+impl Mailbox {
+    /// Below the half hour after which servers may hang up (RFC 2177), and short enough for the
+    /// boxes in between that forget a silent connection.
+    pub const IDLE_SECONDS: u64 = 540;
+    /// A minute is what people bear without noticing.
+    pub const POLL_SECONDS: u64 = 60;
+    /// What the large providers let through (20 to 25 MB) and some room; a mail is held in memory
+    /// while it is parsed.
+    pub const MAX_MESSAGE_BYTES: u64 = 30 * 1024 * 1024;
+
+    /// The inbox of this server, with everything else as it is by default.
+    pub fn inbox(server: MailServer) -> Self {
+        Self {
+            server,
+            folder: "INBOX".to_owned(),
+            after: After::Seen,
+            start_from: StartFrom::Now,
+            idle_seconds: Self::IDLE_SECONDS,
+            poll_seconds: Self::POLL_SECONDS,
+            max_message_bytes: Self::MAX_MESSAGE_BYTES,
+        }
+    }
+}
+
 /// Speaks SMTP.
 #[async_trait]
 pub trait Mailer: Send + Sync {

@@ -4,6 +4,8 @@
 mod keeper;
 pub mod proxy;
 pub mod redis;
+pub mod smtp;
 
 pub use proxy::{Proxy, Way};
 pub use redis::RedisServer;
+pub use smtp::SmtpServer;
