@@ -10,7 +10,10 @@
 
 use super::StoreError;
 use super::outbox::Unit;
-use super::progress::{PartKey, announce, apply_early, mark_sent, reopen_or_finish, settle};
+use super::progress::{
+    PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent,
+    reopen_or_finish, settle, take_early,
+};
 use super::rows::from_json;
 use super::sql::Sql;
 use crate::events::payload;
@@ -56,6 +59,8 @@ pub struct Job {
     pub reply_token: Option<String>,
     /// Until when the platform takes free text.
     pub window_until: Option<Millis>,
+    /// Whether another message waited behind this one.
+    pub more: bool,
 }
 
 impl Job {
@@ -123,12 +128,13 @@ pub async fn begin<S: Sql>(
     let conversation = begin.conversation;
     // The compare-and-set that keeps a stalled worker from sending beside its successor.
     let won = sql
-        .exec(
-            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1",
+        .row(
+            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1
+             RETURNING window_until, reply_token, reply_token_until",
             vals![begin.fence, conversation.0],
         )
         .await?;
-    if won == 0 {
+    let Some(mut won) = won else {
         let row = sql
             .row(
                 "SELECT fence FROM conversations WHERE id = $1",
@@ -139,35 +145,31 @@ pub async fn begin<S: Sql>(
             None => Ok(Begun::Nothing),
             Some(mut row) => Ok(Begun::Stale { fence: row.int()? }),
         };
-    }
+    };
+    let rights = Rights {
+        window_until: won.opt_int()?.map(Millis),
+        token: won.opt_text()?,
+        token_until: Millis(won.opt_int()?.unwrap_or(0)),
+    };
     loop {
-        let head = sql
-            .row(
-                "SELECT id, status, deadline_at, failures, first_failed_at, accepted_at
-                 FROM messages WHERE conversation_id = $1 AND open ORDER BY seq LIMIT 1",
-                vals![conversation.0],
-            )
-            .await?;
-        let Some(mut head) = head else {
+        let Some((head, part)) = head(sql, conversation).await? else {
             return Ok(Begun::Nothing);
         };
-        let (message, status) = (MessageId(head.int()?), head.text()?);
-        let (deadline_at, failures) = (Millis(head.int()?), head.int()?);
-        let (first_failed_at, accepted_at) = (head.opt_int()?.map(Millis), head.int()?);
-        let part = sql
-            .row(
-                "SELECT idx, body, state, fence, attempts, unsure_resends, begun_at, heartbeat_at
-                 FROM parts WHERE message_id = $1 AND state <> 'sent' ORDER BY idx LIMIT 1",
-                vals![message.0],
-            )
-            .await?;
-        let Some(mut part) = part else {
+        let message = head.message;
+        let Some(part) = part else {
             finish_sent(sql, unit, message).await?;
             continue;
         };
-        let (idx, body, state, fence) = (part.int()?, part.text()?, part.text()?, part.int()?);
-        let (attempts, resends) = (part.int()?, part.int()?);
-        let (begun_at, heartbeat) = (part.opt_int()?, part.opt_int()?.unwrap_or(0));
+        let PartRow {
+            idx,
+            body,
+            state,
+            fence,
+            attempts,
+            begun_at,
+            heartbeat,
+            ..
+        } = part;
         let key = PartKey { message, idx };
         let mut planned: Part = from_json(&body)?;
         planned.message = message;
@@ -176,14 +178,15 @@ pub async fn begin<S: Sql>(
             part: planned,
             fence,
             attempt: attempts,
-            unsure_resends: u32::try_from(resends).unwrap_or(u32::MAX),
-            failures: u32::try_from(failures).unwrap_or(u32::MAX),
-            first_failed_at,
-            deadline_at,
-            accepted_at: Millis(accepted_at),
+            unsure_resends: u32::try_from(part.unsure_resends).unwrap_or(u32::MAX),
+            failures: u32::try_from(head.failures).unwrap_or(u32::MAX),
+            first_failed_at: head.first_failed_at,
+            deadline_at: head.deadline_at,
+            accepted_at: head.accepted_at,
             begun_at: Millis(begun_at.unwrap_or(unit.now.0)),
             reply_token: None,
             window_until: None,
+            more: head.more,
         };
         if state == "begun" || state == "unsure" {
             if state == "begun" && fence != begin.fence {
@@ -220,13 +223,13 @@ pub async fn begin<S: Sql>(
                 since: Millis(heartbeat),
             });
         }
-        if deadline_at <= unit.now {
+        if head.deadline_at <= unit.now {
             let dead = Failure::dead("too-old", "its time was over before it could be sent");
             fail(sql, unit, message, &dead).await?;
             continue;
         }
         open_attempt(sql, unit, key, begin.fence).await?;
-        if status == "queued" {
+        if head.status == "queued" {
             sql.exec(
                 "UPDATE messages SET status = 'sending' WHERE id = $1",
                 vals![message.0],
@@ -235,33 +238,109 @@ pub async fn begin<S: Sql>(
         }
         (job.fence, job.attempt) = (begin.fence, attempts + 1);
         job.begun_at = unit.now;
-        rights(sql, unit, &mut job).await?;
+        rights.grant(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
 }
 
-/// The reply window of the conversation, and its reply token, which is taken: no other attempt gets
-/// it.
-async fn rights<S: Sql>(sql: &mut S, unit: &Unit<'_>, job: &mut Job) -> Result<(), StoreError> {
+/// The message that a conversation's turn is about.
+struct Head {
+    message: MessageId,
+    status: String,
+    deadline_at: Millis,
+    failures: i64,
+    first_failed_at: Option<Millis>,
+    accepted_at: Millis,
+    /// Another one waits behind it.
+    more: bool,
+}
+
+/// Its first part that is not sent yet.
+struct PartRow {
+    idx: i64,
+    body: String,
+    state: String,
+    fence: i64,
+    attempts: i64,
+    unsure_resends: i64,
+    begun_at: Option<i64>,
+    heartbeat: i64,
+}
+
+/// The lowest unfinished message of a conversation with its first unsent part, if it has one.
+async fn head<S: Sql>(
+    sql: &mut S,
+    conversation: ConversationId,
+) -> Result<Option<(Head, Option<PartRow>)>, StoreError> {
     let row = sql
         .row(
-            "SELECT window_until, reply_token, reply_token_until FROM conversations WHERE id = $1",
-            vals![job.conversation.0],
+            "SELECT m.id, m.status, m.deadline_at, m.failures, m.first_failed_at, m.accepted_at,
+                EXISTS (SELECT 1 FROM messages n WHERE n.conversation_id = m.conversation_id
+                    AND n.open AND n.seq > m.seq),
+                p.idx, p.body, p.state, p.fence, p.attempts, p.unsure_resends, p.begun_at,
+                p.heartbeat_at
+             FROM messages m LEFT JOIN parts p ON p.message_id = m.id AND p.state <> 'sent'
+             WHERE m.id = (SELECT h.id FROM messages h WHERE h.conversation_id = $1 AND h.open
+                ORDER BY h.seq LIMIT 1)
+             ORDER BY p.idx LIMIT 1",
+            vals![conversation.0],
         )
         .await?;
-    let Some(mut row) = row else { return Ok(()) };
-    job.window_until = row.opt_int()?.map(Millis);
-    let (token, until) = (row.opt_text()?, row.opt_int()?.unwrap_or(0));
-    if let Some(token) = token {
+    let Some(mut row) = row else { return Ok(None) };
+    let head = Head {
+        message: MessageId(row.int()?),
+        status: row.text()?,
+        deadline_at: Millis(row.int()?),
+        failures: row.int()?,
+        first_failed_at: row.opt_int()?.map(Millis),
+        accepted_at: Millis(row.int()?),
+        more: row.bool()?,
+    };
+    let Some(idx) = row.opt_int()? else {
+        return Ok(Some((head, None)));
+    };
+    let part = PartRow {
+        idx,
+        body: row.text()?,
+        state: row.text()?,
+        fence: row.int()?,
+        attempts: row.int()?,
+        unsure_resends: row.int()?,
+        begun_at: row.opt_int()?,
+        heartbeat: row.opt_int()?.unwrap_or(0),
+    };
+    Ok(Some((head, Some(part))))
+}
+
+/// What the conversation allows.
+struct Rights {
+    window_until: Option<Millis>,
+    token: Option<String>,
+    token_until: Millis,
+}
+
+impl Rights {
+    /// Gives the job the reply window, and the reply token, which is taken: no other attempt gets it.
+    async fn grant<S: Sql>(
+        self,
+        sql: &mut S,
+        unit: &Unit<'_>,
+        job: &mut Job,
+    ) -> Result<(), StoreError> {
+        job.window_until = self.window_until;
+        let Some(token) = self.token else {
+            return Ok(());
+        };
         sql.exec(
             "UPDATE conversations SET reply_token = NULL WHERE id = $1",
             vals![job.conversation.0],
         )
         .await?;
         // A later attempt goes by the platform's idempotency key, which a reply has not.
-        job.reply_token = Some(token).filter(|_| until > unit.now.0 && job.attempt == 1);
+        let good = self.token_until > unit.now && job.attempt == 1;
+        job.reply_token = Some(token).filter(|_| good);
+        Ok(())
     }
-    Ok(())
 }
 
 async fn open_attempt<S: Sql>(
@@ -391,9 +470,9 @@ pub async fn taken<S: Sql>(
     taken: &Taken,
 ) -> Result<After, StoreError> {
     let key = taken.attempt.part;
-    let given_up = given_up(sql, key).await?;
     record(sql, unit, taken.attempt, "sent", None).await?;
-    mark_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    let mut early = Vec::new();
     for id in &taken.receipt.platform_ids {
         sql.exec(
             "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
@@ -401,7 +480,7 @@ pub async fn taken<S: Sql>(
             vals![&taken.channel, id, key.message.0, key.idx],
         )
         .await?;
-        apply_early(sql, unit, &taken.channel, id, key).await?;
+        early.extend(take_early(sql, &taken.channel, id).await?);
     }
     if let Some(alias) = &taken.receipt.alias {
         sql.exec(
@@ -413,14 +492,25 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    let conversation = taken.conversation;
-    match given_up {
-        Some(bulk) => {
-            reopen_or_finish(sql, unit, key.message, conversation.0).await?;
-            let wake = (taken.channel.clone(), conversation.0, bulk);
-            unit.wakes.sends.push(wake);
+    let dead = match sent {
+        // Nothing was heard of it but that it is sent: what most receipts are.
+        Some(PartSent { fresh: true }) if early.is_empty() => {
+            count_sent(sql, unit, key.message).await?
         }
-        None => finish_if_sent(sql, unit, key.message).await?,
+        _ => {
+            let dead = sent.is_some() && count_part(sql, key.message).await?;
+            for status in early {
+                apply_early(sql, unit, key, status).await?;
+            }
+            finish_if_sent(sql, unit, key.message).await?;
+            dead
+        }
+    };
+    let conversation = taken.conversation;
+    if dead && let Some(bulk) = raised(sql, key.message).await? {
+        reopen_or_finish(sql, unit, key.message, conversation.0).await?;
+        let wake = (taken.channel.clone(), conversation.0, bulk);
+        unit.wakes.sends.push(wake);
     }
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
@@ -433,19 +523,44 @@ pub async fn taken<S: Sql>(
     Ok(After { next, more })
 }
 
-/// Whether a message was given up over this part, without knowing that it arrived; and then, whether
-/// it is bulk. Where the platform refused the part for good, that is so only when no other part is left:
-/// the message is complete.
-async fn given_up<S: Sql>(sql: &mut S, key: PartKey) -> Result<Option<bool>, StoreError> {
+/// Whether a dead message is none any more, now that a part of it has arrived after all; and then,
+/// whether it is bulk. It is none when it was given up over that part alone, without knowing that it
+/// arrived, or when nothing of it is left to be sent.
+async fn raised<S: Sql>(sql: &mut S, message: MessageId) -> Result<Option<bool>, StoreError> {
     let row = sql
         .row(
-            "SELECT m.bulk FROM parts p JOIN messages m ON m.id = p.message_id
-             WHERE p.message_id = $1 AND p.idx = $2 AND p.state = 'failed' AND m.dead
-                AND (m.error_code = 'unsure' OR m.parts_sent + 1 = m.parts)",
-            vals![key.message.0, key.idx],
+            "SELECT bulk FROM messages WHERE id = $1 AND dead AND (parts_sent = parts
+                OR (error_code = 'unsure' AND NOT EXISTS (SELECT 1 FROM parts p
+                    WHERE p.message_id = messages.id AND p.state = 'failed')))",
+            vals![message.0],
         )
         .await?;
     row.map(|mut row| row.bool()).transpose()
+}
+
+/// Counts a sent part. Where it is the only one of its message, that is finished in the same statement:
+/// its status can be nothing but `sent`. Says whether the message is a dead letter.
+async fn count_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<bool, StoreError> {
+    let whole = sql
+        .exec(
+            "UPDATE messages SET parts_sent = 1, open = FALSE, finished_at = $1, status = 'sent'
+             WHERE id = $2 AND open AND parts = 1 AND parts_sent = 0
+                AND status IN ('queued', 'sending')",
+            vals![unit.now.0, message.0],
+        )
+        .await?;
+    if whole > 0 {
+        announce(sql, unit, message).await?;
+        sms_sent(sql, unit, message).await?;
+        return Ok(false);
+    }
+    let dead = count_part(sql, message).await?;
+    finish_if_sent(sql, unit, message).await?;
+    Ok(dead)
 }
 
 /// Closes a message if its parts are all sent.
