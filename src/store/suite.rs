@@ -12,6 +12,7 @@ mod events;
 mod inbound;
 mod late;
 mod letters;
+mod mailboxes;
 mod media;
 mod messages;
 mod people;

@@ -17,6 +17,7 @@ mod door;
 mod files;
 mod full;
 mod limits;
+mod mail;
 mod on_redis;
 mod operators;
 mod order;
