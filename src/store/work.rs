@@ -9,13 +9,14 @@
 //! a receipt counts whenever it comes: it is evidence that the part arrived.
 
 use super::StoreError;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::progress::{
     PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent,
     reopen_or_finish, settle, take_early,
 };
 use super::rows::from_json;
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::SendError;
@@ -134,6 +135,7 @@ pub async fn begin<S: Sql>(
             vals![begin.fence, conversation.0],
         )
         .await?;
+    unit.holds(conversation.0);
     let Some(mut won) = won else {
         let row = sql
             .row(
@@ -470,6 +472,21 @@ pub async fn taken<S: Sql>(
     taken: &Taken,
 ) -> Result<After, StoreError> {
     let key = taken.attempt.part;
+    let mut names: Vec<_> = taken.receipt.platform_ids.iter().collect();
+    names.sort();
+    for id in names {
+        // A status may come under it at this moment: whoever comes second sees the first.
+        locks::name(sql, Name::PlatformId(&taken.channel, id)).await?;
+    }
+    if taken.receipt.alias.is_some() {
+        // The person must not become another one between the reading and the writing.
+        let lock = Text::lock(
+            "SELECT 1 FROM conversations c JOIN users u ON u.id = c.user_id
+             WHERE c.id = $1 FOR NO KEY UPDATE OF u",
+        );
+        sql.later(lock, vals![taken.conversation.0]).await?;
+    }
+    locks::conversation(sql, unit, taken.conversation.0).await?;
     record(sql, unit, taken.attempt, "sent", None).await?;
     let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
     let mut early = Vec::new();
@@ -674,6 +691,7 @@ pub async fn put_off<S: Sql>(
 ) -> Result<bool, StoreError> {
     let attempt = put_off.attempt;
     let key = attempt.part;
+    locks::of_message(sql, key.message).await?;
     let words = put_off
         .error
         .words
@@ -725,10 +743,11 @@ pub async fn hand_back<S: Sql>(
     attempt: AttemptKey,
     next_at: Millis,
 ) -> Result<bool, StoreError> {
+    let key = attempt.part;
+    locks::of_message(sql, key.message).await?;
     if !close(sql, unit, attempt, "waiting").await? {
         return Ok(false);
     }
-    let key = attempt.part;
     sql.exec(
         "UPDATE parts SET attempts = attempts - 1 WHERE message_id = $1 AND idx = $2",
         vals![key.message.0, key.idx],
@@ -806,6 +825,7 @@ pub async fn fail<S: Sql>(
     message: MessageId,
     failure: &Failure,
 ) -> Result<bool, StoreError> {
+    locks::of_message(sql, message).await?;
     if let Some(attempt) = failure.attempt {
         let key = attempt.part;
         let words = Some((failure.code.as_str(), failure.message.as_str()));

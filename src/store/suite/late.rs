@@ -19,7 +19,7 @@ impl Bench {
 
     async fn recorded<F>(&self, unit: F) -> bool
     where
-        F: FnOnce(&mut Tx<'_>, &mut Unit<'_>) -> Result<bool, StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>, &mut Unit<'_>) -> Result<bool, StoreError> + Send + 'static,
     {
         self.unit(unit).await.0
     }
