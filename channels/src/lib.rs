@@ -81,6 +81,7 @@ kinds! {
     twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
+    google_business_messages, "google-business-messages", ["gb"];
 }
 
 /// The kind of this name.
