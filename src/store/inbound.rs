@@ -12,6 +12,7 @@ use super::sql::Sql;
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
+use switchboard_channels::kit::sign::sha256_hex;
 use switchboard_channels::model::{
     Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, UserChange,
     UserId,
@@ -91,7 +92,7 @@ async fn insert_effect<S: Sql>(
             .exec(
                 "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
                  ON CONFLICT (channel_id, key) DO NOTHING",
-                vals![&channel.id, &key, unit.now.0],
+                vals![&channel.id, &hashed(&key), unit.now.0],
             )
             .await?;
         if first == 0 {
@@ -120,14 +121,16 @@ async fn apply_one<S: Sql>(
         .exec(
             "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
              ON CONFLICT (channel_id, key) DO NOTHING",
-            vals![&channel.id, &event.key, unit.now.0],
+            vals![&channel.id, &hashed(&event.key), unit.now.0],
         )
         .await?;
     if new == 0 {
         return Ok(Fate::Duplicate);
     }
     match &event.body {
-        EventBody::Message(message) => message_came(sql, unit, channel, event, message).await,
+        EventBody::Message(message) => {
+            message_came(sql, unit, channel, event, message, false).await
+        }
         EventBody::Status(status) => progress::status_came(sql, unit, channel, event, status).await,
         EventBody::Edit(edit) => {
             let Some(target) = find(sql, channel, &edit.target).await? else {
@@ -216,7 +219,14 @@ async fn keep<S: Sql>(
     Ok(Fate::Kept)
 }
 
-/// The message behind a platform's id.
+/// What is kept of a key that only has to be recognised: half a SHA-256. Platforms put telephone numbers
+/// and names into ids, and these outlive the person who is erased.
+pub fn hashed(key: &str) -> String {
+    let hash = sha256_hex(key.as_bytes());
+    hash.get(..32).unwrap_or(&hash).to_owned()
+}
+
+/// The message behind a platform's id, also one that was erased and left nothing but the hash of its id.
 async fn find<S: Sql>(
     sql: &mut S,
     channel: &ChannelInfo,
@@ -224,19 +234,22 @@ async fn find<S: Sql>(
 ) -> Result<Option<MessageId>, StoreError> {
     let row = sql
         .row(
-            "SELECT message_id FROM platform_messages WHERE channel_id = $1 AND platform_id = $2",
-            vals![&channel.id, platform_id],
+            "SELECT message_id FROM platform_messages
+             WHERE channel_id = $1 AND platform_id IN ($2, $3)",
+            vals![&channel.id, platform_id, &hashed(platform_id)],
         )
         .await?;
     row.map(|mut row| row.int().map(MessageId)).transpose()
 }
 
-async fn message_came<S: Sql>(
+/// A message that came. `waited`: an echo that was held, and is not held again.
+pub async fn message_came<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     channel: &ChannelInfo,
     event: &Event,
     message: &InboundMessage,
+    waited: bool,
 ) -> Result<Fate, StoreError> {
     let (Some(sender), Some(thread)) = (&event.sender, &event.thread) else {
         return keep(
@@ -257,6 +270,10 @@ async fn message_came<S: Sql>(
         && progress::evidence(sql, unit, &channel.id, reference, &message.platform_id).await?
     {
         return Ok(Fate::Applied);
+    }
+    if message.from_us && !waited && super::echoes::hold(sql, unit, channel, event, message).await?
+    {
+        return Ok(Fate::Kept);
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
     let user = found.user;

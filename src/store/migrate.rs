@@ -14,14 +14,21 @@ struct Step {
     sql: &'static str,
 }
 
-const STEPS: &[Step] = &[Step {
-    version: 1,
-    compatible_from: 1,
-    sql: include_str!("migrations/sqlite/0001_init.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        compatible_from: 1,
+        sql: include_str!("migrations/sqlite/0001_init.sql"),
+    },
+    Step {
+        version: 2,
+        compatible_from: 1,
+        sql: include_str!("migrations/sqlite/0002_held_echoes.sql"),
+    },
+];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Brings the schema to [`VERSION`], each step in a transaction of its own.
 ///
@@ -86,7 +93,7 @@ mod tests {
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the store has schema version 9, this release knows 1: use a newer release"
+            "the store has schema version 9, this release knows 2: use a newer release"
         );
     }
 }
