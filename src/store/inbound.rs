@@ -9,13 +9,14 @@ use super::people::{
 use super::progress;
 use super::rows::{ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, json};
 use super::sql::Sql;
+use super::threads;
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
 use switchboard_channels::kit::sign::sha256_hex;
 use switchboard_channels::model::{
-    Attachment, ConversationId, Effect, Event, EventBody, InboundMessage, MessageId, UserChange,
-    UserId,
+    Attachment, ConversationId, Effect, Event, EventBody, IdentityScope, InboundMessage, MessageId,
+    UserChange, UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -262,7 +263,12 @@ pub async fn message_came<S: Sql>(
         .await;
     };
     // The de-duplication key is forgotten after some days, the platform's id never.
-    if find(sql, channel, &message.platform_id).await?.is_some() {
+    let taken = find(sql, channel, &message.platform_id).await?.is_some();
+    let seen = match &message.distinct_id {
+        Some(distinct) => find(sql, channel, distinct).await?.is_some(),
+        None => taken,
+    };
+    if seen {
         return Ok(Fate::Duplicate);
     }
     if message.from_us
@@ -278,10 +284,10 @@ pub async fn message_came<S: Sql>(
     let found = resolve_user(sql, unit, channel, sender).await?;
     let user = found.user;
     // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
-    let origin = if message.from_us {
-        Origin::Us
-    } else {
-        Origin::Contact
+    let origin = match (message.from_us, message.automatic) {
+        (true, _) => Origin::Us,
+        (false, true) => Origin::Machine,
+        (false, false) => Origin::Contact,
     };
     let FoundConversation {
         mut conversation,
@@ -316,12 +322,26 @@ pub async fn message_came<S: Sql>(
         )
         .await?;
     let id = MessageId(inserted.int()?);
-    sql.exec(
-        "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
-         VALUES ($1, $2, $3, 0)",
-        vals![&channel.id, &message.platform_id, id.0],
-    )
-    .await?;
+    let ids = [
+        (!taken).then_some(&message.platform_id),
+        message.distinct_id.as_ref(),
+    ];
+    for (idx, platform_id) in ids.into_iter().flatten().enumerate() {
+        sql.exec(
+            "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
+             VALUES ($1, $2, $3, $4)",
+            vals![
+                &channel.id,
+                platform_id,
+                id.0,
+                i64::try_from(idx).unwrap_or(i64::MAX)
+            ],
+        )
+        .await?;
+    }
+    if channel.identity == IdentityScope::Email {
+        threads::joined(sql, conversation.id, sender, &thread.people).await?;
+    }
     let attachments = if message.attachments.is_empty() {
         Vec::new()
     } else {
@@ -335,7 +355,10 @@ pub async fn message_came<S: Sql>(
     };
     conversation.last_message_id = id;
     conversation.last_update_time = unit.now;
-    conversation.address.clone_from(&thread.address);
+    // Whom a person answers is where they can be reached; a machine's address leads nowhere.
+    if !message.automatic || created {
+        conversation.address.clone_from(&thread.address);
+    }
     if let (Some(hours), false) = (channel.window_hours, message.from_us) {
         let until = event.at.plus(i64::from(hours).saturating_mul(HOUR_MS));
         conversation.window_until = conversation.window_until.max(Some(until));
@@ -374,7 +397,16 @@ pub async fn message_came<S: Sql>(
         profile_image: author.profile_image.clone(),
         user_type: author.user_type.clone(),
     };
-    announce(sql, unit, &conversation, &user, &row, created).await?;
+    announce(
+        sql,
+        unit,
+        &conversation,
+        &user,
+        &row,
+        created,
+        message.automatic,
+    )
+    .await?;
     if found.changed {
         let data = payload::user_updated(user.id, conversation.id, "profile");
         unit.emit(sql, "user-updated", conversation.id.0, &data)
@@ -383,7 +415,8 @@ pub async fn message_came<S: Sql>(
     Ok(Fate::Applied)
 }
 
-/// The events of a message that came: a new conversation first, then the message, then its list.
+/// The events of a message that came: a new conversation first, then the message, then its list. The
+/// last one is what backends answer to; a machine must not be answered by another.
 async fn announce<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
@@ -391,6 +424,7 @@ async fn announce<S: Sql>(
     user: &UserRow,
     message: &MessageRow,
     created: bool,
+    automatic: bool,
 ) -> Result<(), StoreError> {
     let group = conversation.id.0;
     if created {
@@ -400,7 +434,7 @@ async fn announce<S: Sql>(
         let data = payload::message_sent(conversation, message, unit.links, unit.now);
         unit.emit(sql, "message-sent", group, &data).await?;
     }
-    if !message.outbound && unit.wanted("new-messages") {
+    if !message.outbound && !automatic && unit.wanted("new-messages") {
         let data = payload::new_messages(conversation, user, message, unit.links, unit.now);
         unit.emit(sql, "new-messages", group, &data).await?;
     }

@@ -22,6 +22,7 @@ pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
 mod suite;
+pub mod threads;
 pub mod tokens;
 pub mod upkeep;
 pub mod users;
@@ -65,6 +66,13 @@ pub enum StoreError {
     /// A value that must be unique is taken.
     #[error("already taken: {0}")]
     Taken(String),
+}
+
+impl StoreError {
+    /// Whether the same unit may go through later, unchanged.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -4,6 +4,7 @@ use super::StoreError;
 use super::outbox::Unit;
 use super::rows::{ConversationRow, UserRow, status_code};
 use super::sql::Sql;
+use super::threads;
 use crate::events::payload;
 use crate::{conversation_columns, user_columns, vals};
 use switchboard_channels::model::{
@@ -338,6 +339,8 @@ pub enum Origin {
     Contact,
     /// We write.
     Us,
+    /// A machine on the contact's side wrote: nobody there waits for an answer.
+    Machine,
 }
 
 /// A found or made conversation.
@@ -385,7 +388,11 @@ pub async fn resolve_conversation<S: Sql>(
     origin: Origin,
 ) -> Result<FoundConversation, StoreError> {
     let key = thread_key(user, thread.key.as_deref());
-    if let Some(mut conversation) = find_conversation(sql, &channel.id, &key).await? {
+    let found = match threads::continued(sql, unit.now, channel, user, thread).await? {
+        Some(conversation) => Some(conversation),
+        None => find_conversation(sql, &channel.id, &key).await?,
+    };
+    if let Some(mut conversation) = found {
         if origin == Origin::Contact && conversation.status_code == status_code::ARCHIVE {
             set_status(sql, unit, &mut conversation, status_code::WAITING_AGENT).await?;
         }
@@ -396,7 +403,7 @@ pub async fn resolve_conversation<S: Sql>(
     }
     let status = match origin {
         Origin::Contact => status_code::WAITING_AGENT,
-        Origin::Us => status_code::WAITING_USER,
+        Origin::Us | Origin::Machine => status_code::WAITING_USER,
     };
     let source = thread.source.as_deref().unwrap_or(channel.source);
     let title = thread.title.clone().unwrap_or_default();
@@ -483,8 +490,7 @@ pub fn from_recipient(recipient: &Recipient) -> (Sender, Thread) {
         address: recipient.address.clone(),
         title: None,
         extra: recipient.extra.clone(),
-        reply_token: None,
-        source: None,
+        ..Thread::default()
     };
     (sender, thread)
 }

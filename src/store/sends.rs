@@ -10,10 +10,12 @@ use super::rows::{
     BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
 };
 use super::sql::Sql;
-use super::{inbound, reads};
+use super::{inbound, reads, threads};
 use crate::events::payload;
 use crate::vals;
-use switchboard_channels::model::{ConversationId, MessageId, Millis, Recipient, UserId};
+use switchboard_channels::model::{
+    ConversationId, IdentityScope, MessageId, Millis, Recipient, UserId,
+};
 
 /// Whom a send goes to.
 #[derive(Debug, Clone)]
@@ -177,7 +179,13 @@ pub async fn accept<S: Sql>(
     if !scheduled {
         take_number(sql, message, conversation.id.0).await?;
     }
-    for (idx, body) in send.parts.iter().enumerate() {
+    let placed = match send.channel.identity {
+        IdentityScope::Email => {
+            Some(threads::placed(sql, unit.now, send, &mut conversation).await?)
+        }
+        _ => None,
+    };
+    for (idx, body) in placed.as_ref().unwrap_or(&send.parts).iter().enumerate() {
         sql.exec(
             "INSERT INTO parts (message_id, idx, body, state) VALUES ($1, $2, $3, 'waiting')",
             vals![message.0, i64::try_from(idx).unwrap_or(i64::MAX), body],

@@ -18,6 +18,7 @@ mod people;
 mod plans;
 mod quotes;
 mod statuses;
+mod threads;
 mod users;
 mod workers;
 
@@ -36,8 +37,8 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use switchboard_channels::model::{
-    ConversationId, Event, EventBody, IdentityScope, InboundMessage, MessageId, Millis, Part,
-    PartBody, Receipt, Recipient, Sender, StatusUpdate, Thread, UserId,
+    ConversationId, Event, EventBody, IdentityScope, InboundMessage, MailHead, MessageId, Millis,
+    Part, PartBody, Receipt, Recipient, Sender, StatusUpdate, Thread, UserId,
 };
 
 /// When the tests begin.
@@ -434,6 +435,8 @@ fn part(to: &str, index: u16, of: u16) -> String {
         reply_to: None,
         choices: Vec::new(),
         expires_at: None,
+        mail: MailHead::default(),
+        thread: None,
     };
     serde_json::to_string(&part).unwrap()
 }

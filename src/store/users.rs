@@ -201,6 +201,10 @@ pub async fn delete<S: Sql>(
             (SELECT id FROM conversations WHERE user_id = $1)",
         "DELETE FROM held_echoes WHERE conversation_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM participants WHERE conversation_id IN
+            (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM participants WHERE address IN
+            (SELECT platform_user_id FROM identities WHERE user_id = $1)",
         "DELETE FROM conversations WHERE user_id = $1",
         "DELETE FROM user_details WHERE user_id = $1",
         "DELETE FROM identities WHERE user_id = $1",

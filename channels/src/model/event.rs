@@ -1,6 +1,7 @@
 //! What a platform told us, in our terms.
 
 use super::ids::Millis;
+use super::mail::ThreadClue;
 use super::message::{Attachment, ContactCard, Location, Structured};
 use crate::error::{Class, Words};
 use crate::kit::http::Reply;
@@ -71,6 +72,13 @@ pub struct Thread {
     /// Another source code than the channel's first (Instagram threads of a Messenger channel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What the message says about the conversation that it continues, the surest first. Where none
+    /// leads anywhere, `key` begins one (mail).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clues: Vec<ThreadClue>,
+    /// Addresses of others who take part from now on: those to whom the message went too (mail).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<String>,
 }
 
 /// A message that a person wrote.
@@ -99,6 +107,14 @@ pub struct InboundMessage {
     /// What the platform carries and we do not: its name for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<String>,
+    /// A second id that names the content too, where the sender chooses the platform's ids (mail): two
+    /// messages under one id are told apart by it, and one that came twice is recognised by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct_id: Option<String>,
+    /// Written by a machine: an out-of-office notice, a newsletter. It opens no archived conversation
+    /// and asks nobody for an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
     /// Written on our side, by a person in the platform's own app or inbox.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_us: bool,
@@ -225,6 +241,10 @@ pub struct AccountNotice {
 }
 
 /// What happened.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most events are messages: a box for them would be paid for by the common case"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {

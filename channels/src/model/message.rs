@@ -1,6 +1,7 @@
 //! What a message is made of, inbound and outbound.
 
 use super::ids::{MessageId, Millis};
+use super::mail::MailHead;
 use serde::{Deserialize, Serialize};
 
 /// What kind of thing an attachment is, as far as a person is concerned.
@@ -291,6 +292,8 @@ pub struct Outgoing {
     pub template: Option<Template>,
     /// After this the message is worthless; platforms that can be told are told.
     pub expires_at: Option<Millis>,
+    /// What a mail has beside its content.
+    pub mail: MailHead,
 }
 
 impl Outgoing {
@@ -307,6 +310,7 @@ impl Outgoing {
             choices: Vec::new(),
             template: None,
             expires_at: None,
+            mail: MailHead::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod capabilities;
 mod event;
 mod ids;
+mod mail;
 mod message;
 mod part;
 
@@ -14,6 +15,7 @@ pub use event::{
     Profile, Reaction, ReplyToken, Sender, StatusUpdate, Thread, UserChange,
 };
 pub use ids::{ConversationId, MessageId, Millis, UserId};
+pub use mail::{Automatic, MailHead, MailThread, ThreadClue, base_subject, subject_key};
 pub use message::{
     Attachment, AttachmentKind, Choice, ContactCard, Location, MediaRef, Outgoing,
     OutgoingAttachment, Recipient, Structured, Template, TemplateText,

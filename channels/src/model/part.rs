@@ -1,6 +1,7 @@
 //! A message cut into requests that a platform takes or refuses whole.
 
 use super::ids::{MessageId, Millis};
+use super::mail::{MailHead, MailThread};
 use super::message::{Choice, ContactCard, Location, OutgoingAttachment, Template};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,12 @@ pub struct Part {
     /// After this the part is worthless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Millis>,
+    /// What a mail has beside its content.
+    #[serde(default, skip_serializing_if = "MailHead::is_default")]
+    pub mail: MailHead,
+    /// Where a mail stands; written by the transaction that accepts the send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<MailThread>,
 }
 
 impl Part {
@@ -114,6 +121,8 @@ impl Part {
                     Vec::new()
                 },
                 expires_at: message.expires_at,
+                mail: message.mail.clone(),
+                thread: None,
             })
             .collect()
     }

@@ -187,6 +187,8 @@ mod tests {
             reply_to: None,
             choices: Vec::new(),
             expires_at: expires_at.map(Millis),
+            mail: crate::model::MailHead::default(),
+            thread: None,
         };
         let request = render(&part, &settings, &common, Millis(1_000_000), Carriage::Best);
         let Body::Form(pairs) = request.body else {

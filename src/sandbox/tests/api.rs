@@ -47,7 +47,9 @@ async fn what_cannot_be_done_is_said() {
     assert_eq!(lab.get("/sandbox/toy/act").await.0, 405);
     assert_eq!(lab.get("/sandbox/toy/dance").await.0, 404);
     assert_eq!(lab.post("/sandbox/toy/act?wait=x", say).await.0, 400);
-    let trace = lab.client.request(reqwest::Method::TRACE, lab.url("/toy/m"));
+    let trace = lab
+        .client
+        .request(reqwest::Method::TRACE, lab.url("/toy/m"));
     assert_eq!(trace.send().await.unwrap().status(), 405);
 }
 

@@ -53,8 +53,7 @@ impl Update<'_> {
                     address: to.clone(),
                     title: message.chat.title.clone(),
                     extra: Some(to),
-                    reply_token: None,
-                    source: None,
+                    ..Thread::default()
                 });
                 vec![event]
             }

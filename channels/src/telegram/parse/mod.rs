@@ -312,8 +312,7 @@ fn thread(chat: &Chat, address: Address, topic: Option<i64>) -> Thread {
         address: address.to_string(),
         title: chat.title.clone(),
         extra: Some(chat.id.to_string()),
-        reply_token: None,
-        source: None,
+        ..Thread::default()
     }
 }
 
