@@ -76,6 +76,7 @@ kinds! {
     whatsapp, "whatsapp", ["wa"];
     line, "line", ["ln"];
     messenger, "messenger", ["fb", "ig"];
+    slack, "slack", ["sl"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twitter, "twitter", ["tw"];

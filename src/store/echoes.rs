@@ -21,7 +21,7 @@ const HELD_MS: i64 = 30_000;
 /// The most echoes that are let go in one unit.
 const BATCH: i64 = 100;
 
-/// Holds an echo while a part of its conversation is begun and has no receipt. `false`: there is none, so
+/// Holds an echo while a part of its conversation is begun and has no receipt. `None`: there is none, so
 /// that it counts as it stands.
 pub async fn hold<S: Sql>(
     sql: &mut S,
@@ -29,18 +29,18 @@ pub async fn hold<S: Sql>(
     channel: &ChannelInfo,
     event: &Event,
     message: &InboundMessage,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Fate>, StoreError> {
     let Some(sender) = &event.sender else {
-        return Ok(false);
+        return Ok(None);
     };
     // To somebody whom nobody knows nothing is under way.
     let Some(user) = known_user(sql, channel, sender).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let thread = event.thread.as_ref().and_then(|t| t.key.as_deref());
     let key = thread_key(user, thread);
     let Some(conversation) = find_conversation(sql, &channel.id, &key).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let begun = sql
         .row(
@@ -50,21 +50,26 @@ pub async fn hold<S: Sql>(
         )
         .await?;
     if begun.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
-    sql.exec(
-        "INSERT INTO held_echoes (channel_id, platform_id, conversation_id, event, until)
+    let new = sql
+        .exec(
+            "INSERT INTO held_echoes (channel_id, platform_id, conversation_id, event, until)
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (channel_id, platform_id) DO NOTHING",
-        vals![
-            &channel.id,
-            &message.platform_id,
-            conversation.id.0,
-            &json(event)?,
-            unit.now.plus(HELD_MS).0
-        ],
-    )
-    .await?;
-    Ok(true)
+            vals![
+                &channel.id,
+                &message.platform_id,
+                conversation.id.0,
+                &json(event)?,
+                unit.now.plus(HELD_MS).0
+            ],
+        )
+        .await?;
+    Ok(Some(if new == 0 {
+        Fate::Duplicate
+    } else {
+        Fate::Kept
+    }))
 }
 
 /// Lets echoes go that need not wait any longer: those of our sends, whose ids are known by now, vanish;
@@ -101,15 +106,16 @@ pub async fn release<S: Sql>(
             }
             released += 1;
             let event: Event = from_json(&text)?;
-            match &event.body {
-                EventBody::Message(message) => {
-                    let fate = message_came(sql, unit, channel, &event, message, true).await?;
+            match (&event.body, &event.sender, &event.thread) {
+                (EventBody::Message(message), Some(sender), Some(thread)) => {
+                    let about = (message, sender, thread);
+                    let fate = message_came(sql, unit, channel, &event, about, true).await?;
                     if fate == Fate::Applied {
                         tracing::debug!(channel.id = %channel.id, "an echo is a person's message");
                     }
                 }
                 // Nothing else is ever held.
-                other => inbound::raw(sql, unit, channel, other.name(), &text).await?,
+                (other, ..) => inbound::raw(sql, unit, channel, other.name(), &text).await?,
             }
         }
     }

@@ -435,6 +435,7 @@ fn part(to: &str, index: u16, of: u16) -> String {
         reply_to: None,
         choices: Vec::new(),
         expires_at: None,
+        author: None,
         mail: MailHead::default(),
         thread: None,
     };

@@ -216,6 +216,45 @@ async fn every_source_code_leads_to_its_platform() {
     world.quiet().await;
 }
 
+/// A link into our own network: platforms that fetch it themselves are told it, or it goes as words; where
+/// we would have to fetch it the guard says no, at once and for good.
+#[tokio::test]
+async fn no_platform_makes_the_gateway_fetch_from_its_own_network() {
+    let kinds = taking_part();
+    let with =
+        |setup: switchboard_testkit::Setup, kind: &&Kind| setup.channel(kind.name, kind.name);
+    let setup = kinds.iter().fold(world(), with);
+    let world = setup
+        .set("media.allow_private_hosts", json!([]))
+        .start()
+        .await;
+    let conversations = begun(&world).await;
+    let mut refused = Vec::new();
+    for (kind, begun) in &conversations {
+        // Nobody listens there: what is tried in spite of the guard fails for now, not for good.
+        let arguments = json!({
+            "conversation_id": begun.word("conversation_id"), "message": "",
+            "attachments": [["a.jpg", "http://127.0.0.1:9/a.jpg"]],
+        });
+        let answer = world
+            .api("messaging-platforms-send-message", arguments)
+            .await;
+        match answer.status {
+            200 => {}
+            422 => {
+                assert_eq!(answer.word("response"), "content-rejected", "{kind}");
+                refused.push(*kind);
+            }
+            other => panic!("{kind}: {other} {}", answer.text()),
+        }
+    }
+    // These upload every picture themselves.
+    for kind in ["wechat", "twitter"] {
+        assert!(refused.contains(&kind), "{refused:?}");
+    }
+    world.quiet().await;
+}
+
 #[tokio::test]
 async fn tickets_are_stored_and_reach_no_platform() {
     let world = every_kind().await;

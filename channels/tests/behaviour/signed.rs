@@ -57,6 +57,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         "X-Line-Signature covers the raw body alone",
     ),
     (
+        "slack",
+        Piece::Url,
+        "X-Slack-Signature covers the time and the raw body",
+    ),
+    (
         "twitter",
         Piece::Url,
         "x-twitter-webhooks-signature covers the raw body alone",

@@ -245,6 +245,9 @@ async fn an_erased_person_is_not_brought_back() {
         .came(from("secret-ann", "r9", EventBody::Reaction(reaction)))
         .await;
     assert_eq!(bench.number("SELECT COUNT(*) FROM users").await, users);
+    // Also after the person has come back by themselves, as somebody new.
+    assert_eq!(bench.came(wrote("secret-ann", "m9")).await, Fate::Applied);
+    assert_eq!(bench.came(wrote("secret-ann", "m1")).await, Fate::Duplicate);
     // What was under way ends quietly.
     let after = bench.taken(&open, "p2").await;
     assert_eq!(after.more, None);
