@@ -21,7 +21,7 @@ use crate::store::Store;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{inbound, reconcile, upkeep};
+use crate::{inbound, piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,6 +124,9 @@ pub async fn serve(
         }
         start_lanes(&gateway, &options.channels, &tasks, &stop);
         start_upkeep(&gateway, &config, &tasks, &stop);
+    }
+    if works(Role::Piping) {
+        piping::start(&gateway, &options.channels, &tasks, &stop);
     }
     tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();

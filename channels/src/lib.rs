@@ -83,6 +83,7 @@ kinds! {
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
     google_business_messages, "google-business-messages", ["gb"];
+    email, "email", ["em"];
 }
 
 /// The kind of this name.

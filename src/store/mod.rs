@@ -10,6 +10,7 @@
 pub mod deliveries;
 pub mod echoes;
 pub mod inbound;
+pub mod mailboxes;
 pub mod media_rows;
 pub mod migrate;
 pub mod outbox;

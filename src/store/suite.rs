@@ -12,6 +12,7 @@ mod echoes;
 mod events;
 mod inbound;
 mod letters;
+mod mailboxes;
 mod media;
 mod messages;
 mod people;

@@ -555,6 +555,7 @@ async fn finish_sent<S: Sql>(
     if closed > 0 {
         settle(sql, unit, message).await?;
         sms_sent(sql, unit, message).await?;
+        email_sent(sql, unit, message).await?;
     }
     Ok(())
 }
@@ -581,6 +582,32 @@ async fn sms_sent<S: Sql>(
     let (group, user) = (row.int()?, UserId(row.int()?));
     let data = payload::sms_sent(user, &row.text()?, &row.text()?);
     unit.emit(sql, "sms-sent", group, &data).await
+}
+
+/// The seeds' event of an e-mail that went out.
+async fn email_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    if !unit.wanted("email-sent") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT c.user_id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+             WHERE m.id = $1 AND c.source = 'em'",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let user = UserId(row.int()?);
+    let Some(message) = super::reads::message(sql, message).await? else {
+        return Ok(());
+    };
+    let data = payload::email_sent(user, &message, unit.links, unit.now);
+    unit.emit(sql, "email-sent", message.conversation_id.0, &data)
+        .await
 }
 
 /// A part that was not taken, and is tried again later.
