@@ -130,15 +130,8 @@ async fn held_echoes_outlive_the_process() {
     let (_, conversation) = bench.accept(&send_to("ann", 1)).await;
     bench.deliver(conversation, 1).await;
     assert_eq!(bench.came(echo("by-hand")).await, Fate::Kept);
-    let file = bench.file();
     drop(bench.store.take());
-    let store = Store::open(
-        &file,
-        vec![receiver("backend", &[])],
-        "https://gate.example",
-    )
-    .await;
-    bench.store = Some(store.unwrap());
+    bench.store = Some(bench.again().await.unwrap());
     assert!(bench.holds().await);
     bench.pass(HELD_MS);
     assert_eq!(bench.released().await, 1);
