@@ -146,7 +146,8 @@ async fn an_echo_of_another_channel_stays_and_an_erased_persons_goes() {
     assert_eq!(bench.came(echo("by-hand")).await, Fate::Kept);
     bench.pass(HELD_MS);
     let elsewhere = phone("desk", "whatsapp");
-    let unit = bench.unit(move |tx, unit| at_once(release(tx, unit, &[elsewhere.clone()])));
+    let unit =
+        bench.unit(move |tx, unit| at_once(release(tx, unit, std::slice::from_ref(&elsewhere))));
     assert_eq!(unit.await.0, 0);
     assert!(bench.holds().await);
     let user = bench.conversation(conversation).await.unwrap().user_id;
