@@ -257,6 +257,7 @@ fn start_upkeep(
     tasks.spawn(upkeep::reconciler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::scheduler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::expirer(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(upkeep::echoer(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::prober(Arc::clone(gateway), stop.clone()));
     tasks.spawn(Arc::clone(&gateway.mailer).sweep(stop.clone()));
     tasks.spawn(upkeep::pruner(Arc::clone(gateway), keep, stop.clone()));

@@ -6,7 +6,7 @@ use crate::queue::News;
 use crate::reconcile::reconcile;
 use crate::store::at_once;
 use crate::store::upkeep::{self, Retention};
-use crate::store::{StoreError, mailboxes, sends};
+use crate::store::{StoreError, echoes, mailboxes, sends};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const PRUNE_ROUNDS: usize = 20;
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// While the store does not answer, the scheduler asks again after so long.
 const STORE_DOWN: Duration = Duration::from_secs(1);
+
+/// Held echoes are looked at this often: they were written a moment ago, and somebody may be reading.
+const ECHOES_EVERY: Duration = Duration::from_secs(1);
 
 /// Compares schedule and truth, every minute and when the queue may have forgotten something.
 pub async fn reconciler(gateway: Arc<Gateway>, stop: CancellationToken) {
@@ -110,6 +113,29 @@ pub async fn expirer(gateway: Arc<Gateway>, stop: CancellationToken) {
                 gateway.wake(wakes).await;
             }
             Err(error) => tracing::warn!(%error, "deadlines cannot be read"),
+        }
+    }
+}
+
+/// Lets echoes go whose sends are recorded, or whose time is over.
+pub async fn echoer(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let channels: Vec<_> = gateway.channels.values().map(|c| c.info.clone()).collect();
+    let channels = Arc::new(channels);
+    while pause(ECHOES_EVERY, &stop).await {
+        let released = async {
+            if !gateway.store.read(|tx| at_once(echoes::any(tx))).await? {
+                return Ok(());
+            }
+            let channels = Arc::clone(&channels);
+            let unit = gateway
+                .store
+                .write(move |tx, unit| at_once(echoes::release(tx, unit, &channels)));
+            let (_, wakes) = unit.await?;
+            gateway.wake(wakes).await;
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "held echoes cannot be read");
         }
     }
 }

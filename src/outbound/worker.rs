@@ -189,10 +189,12 @@ impl ChannelWork {
     async fn request(&self, job: &Job) -> Result<Receipt, SendError> {
         let (gateway, live) = (Arc::clone(&self.gateway), Arc::clone(&self.live));
         let part = job.part.clone();
-        let (reply_token, window_until) = (job.reply_token.clone(), job.window_until);
+        let (reply_token, quote_token) = (job.reply_token.clone(), job.quote_token.clone());
+        let window_until = job.window_until;
         let mut request = tokio::spawn(async move {
             let ctx = Ctx {
                 reply_token,
+                quote_token,
                 window_until,
                 ..gateway.ctx()
             };

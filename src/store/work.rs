@@ -58,6 +58,8 @@ pub struct Job {
     pub begun_at: Millis,
     /// A one-time right to answer, taken from the conversation for this attempt.
     pub reply_token: Option<String>,
+    /// What the platform wants to see in place of the id of the message that the part answers.
+    pub quote_token: Option<String>,
     /// Until when the platform takes free text.
     pub window_until: Option<Millis>,
     /// Whether another message waited behind this one.
@@ -187,6 +189,7 @@ pub async fn begin<S: Sql>(
             accepted_at: head.accepted_at,
             begun_at: Millis(begun_at.unwrap_or(unit.now.0)),
             reply_token: None,
+            quote_token: None,
             window_until: None,
             more: head.more,
         };
@@ -322,7 +325,8 @@ struct Rights {
 }
 
 impl Rights {
-    /// Gives the job the reply window, and the reply token, which is taken: no other attempt gets it.
+    /// Gives the job the reply window, what it quotes by, and the reply token, which is taken: no other
+    /// attempt gets it.
     async fn grant<S: Sql>(
         self,
         sql: &mut S,
@@ -330,6 +334,9 @@ impl Rights {
         job: &mut Job,
     ) -> Result<(), StoreError> {
         job.window_until = self.window_until;
+        if let Some(answered) = &job.part.reply_to {
+            job.quote_token = quote_token(sql, job.conversation, answered).await?;
+        }
         let Some(token) = self.token else {
             return Ok(());
         };
@@ -344,6 +351,32 @@ impl Rights {
         Ok(())
     }
 }
+
+/// The fact that a message of this conversation brought for whoever quotes it. A message that was taken
+/// back has none any more.
+async fn quote_token<S: Sql>(
+    sql: &mut S,
+    conversation: ConversationId,
+    platform_id: &str,
+) -> Result<Option<String>, StoreError> {
+    // By the conversation's channel: the same id may stand for another message elsewhere.
+    let row = sql
+        .row(
+            "SELECT m.payload FROM conversations c
+             JOIN platform_messages p ON p.channel_id = c.channel_id AND p.platform_id = $1
+             JOIN messages m ON m.id = p.message_id AND m.conversation_id = c.id
+             WHERE c.id = $2",
+            vals![platform_id, conversation.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(None) };
+    let payload: serde_json::Value = serde_json::from_str(&row.text()?).unwrap_or_default();
+    let token = payload.get(QUOTE_TOKEN).and_then(serde_json::Value::as_str);
+    Ok(token.map(str::to_owned))
+}
+
+/// The name of that fact, as adapters give it.
+const QUOTE_TOKEN: &str = "quote_token";
 
 async fn open_attempt<S: Sql>(
     sql: &mut S,

@@ -1,5 +1,10 @@
 //! Mail, with a real mailbox server and a submission server that does as it is told.
 
+#![allow(
+    clippy::print_stderr,
+    reason = "figures for whoever measures; they judge nothing"
+)]
+
 use super::*;
 use crate::word;
 use serde_json::json;

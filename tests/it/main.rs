@@ -14,6 +14,7 @@ mod bad_input;
 mod conversation;
 mod crash;
 mod door;
+mod everybody;
 mod files;
 mod full;
 mod limits;

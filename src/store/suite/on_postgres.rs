@@ -10,6 +10,8 @@ mod commits;
 mod conversations;
 #[path = "doubts.rs"]
 mod doubts;
+#[path = "echoes.rs"]
+mod echoes;
 #[path = "events.rs"]
 mod events;
 #[path = "inbound.rs"]
@@ -26,6 +28,8 @@ mod media;
 mod messages;
 #[path = "people.rs"]
 mod people;
+#[path = "quotes.rs"]
+mod quotes;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]

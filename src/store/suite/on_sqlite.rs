@@ -10,6 +10,8 @@ mod commits;
 mod conversations;
 #[path = "doubts.rs"]
 mod doubts;
+#[path = "echoes.rs"]
+mod echoes;
 #[path = "events.rs"]
 mod events;
 #[path = "file.rs"]
@@ -30,6 +32,8 @@ mod messages;
 mod people;
 #[path = "plans.rs"]
 mod plans;
+#[path = "quotes.rs"]
+mod quotes;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]
