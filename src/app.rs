@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{reconcile, upkeep};
+use crate::{mirror, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,6 +112,13 @@ pub async fn serve(
     }
     if works(Role::Worker) {
         start_lanes(&gateway, &options.channels, &tasks, &stop);
+    }
+    let has_desk = gateway
+        .channels
+        .values()
+        .any(|c| c.channel.mirror().is_some());
+    if works(Role::Worker) && has_desk {
+        tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
     }
     start_upkeep(&gateway, &config, metrics, &tasks, &stop);
     let handle = server.handle();

@@ -13,6 +13,7 @@ use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
+use crate::store::mirror::Desk;
 use crate::store::{Receiver, Store, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
 use anyhow::Context;
@@ -77,6 +78,15 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
     };
     let connector = Connector::new(&config.mail.trusted_ca)
         .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))?;
+    // The store notes what is to be shown; which channels show others, only they know.
+    let desk = |live: &Arc<LiveChannel>| {
+        let mirror = live.channel.mirror()?;
+        Some(Desk {
+            channel: live.info.id.clone(),
+            shows: mirror.channels.clone(),
+        })
+    };
+    let store = store.with_desks(channels.values().filter_map(desk).collect());
     Ok(Arc::new(Gateway {
         store,
         queue,
@@ -87,6 +97,7 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         files,
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
+        mirror: tokio::sync::Notify::new(),
         limits: GatewayLimits {
             public_url: config.server.public_url.as_str().to_owned(),
             body_limit_bytes: config.server.body_limit_bytes,

@@ -130,6 +130,11 @@ pub fn message_status_updated(news: &StatusNews) -> Value {
     data
 }
 
+/// `slack-message-sent`.
+pub fn slack_message_sent(text: &str, conversation: ConversationId, place: &str) -> Value {
+    shape::slack_message_sent(text, conversation, place)
+}
+
 /// `sms-sent`: the provider's own answer beside the text.
 pub fn sms_sent(user: UserId, text: &str, answer: &str) -> Value {
     let response: Value = serde_json::from_str(answer).unwrap_or(Value::Null);

@@ -1,6 +1,7 @@
 //! What a webhook carried, made durable: one unit, all or nothing, safe to repeat.
 
 use super::StoreError;
+use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::people::{
     ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation, resolve_user,
@@ -151,6 +152,7 @@ async fn apply_one<S: Sql>(
                 None => None,
             };
             change_text(sql, unit, target, &edit.text, attachments.as_deref()).await?;
+            mirror::note_message(sql, unit, target, What::Edited).await?;
             Ok(Fate::Applied)
         }
         EventBody::Delete(delete) => {
@@ -158,6 +160,7 @@ async fn apply_one<S: Sql>(
                 return keep(sql, unit, channel, "deletion of an unknown message", event).await;
             };
             mark_deleted(sql, unit, target).await?;
+            mirror::note_message(sql, unit, target, What::Deleted).await?;
             Ok(Fate::Applied)
         }
         EventBody::Reaction(reaction) => {
@@ -380,6 +383,13 @@ async fn message_came<S: Sql>(
         profile_image: author.profile_image.clone(),
         user_type: author.user_type.clone(),
     };
+    mirror::note(sql, unit, &channel.id, conversation.id, id, What::New).await?;
+    // What our own people write at a desk is told of when it is brought back, as theirs; as a contact's
+    // it would be answered.
+    let at_desk = mirror::is_desk(unit.desks, &channel.id);
+    if at_desk && mirror::is_mirror(sql, conversation.id).await? {
+        return Ok(Fate::Applied);
+    }
     announce(
         sql,
         unit,

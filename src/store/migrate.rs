@@ -25,10 +25,15 @@ const STEPS: &[Step] = &[
         compatible_from: 1,
         sql: include_str!("migrations/sqlite/0002_participants.sql"),
     },
+    Step {
+        version: 3,
+        compatible_from: 1,
+        sql: include_str!("migrations/sqlite/0003_mirror.sql"),
+    },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// Brings the schema to [`VERSION`], each step in a transaction of its own.
 ///
@@ -93,7 +98,7 @@ mod tests {
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the store has schema version 9, this release knows 2: use a newer release"
+            "the store has schema version 9, this release knows 3: use a newer release"
         );
     }
 }

@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod inbound;
 pub mod media_rows;
 pub mod migrate;
+pub mod mirror;
 pub mod outbox;
 pub mod people;
 pub mod progress;
@@ -88,6 +89,7 @@ pub fn now() -> Millis {
 pub struct Store {
     sqlite: Sqlite,
     receivers: Arc<[Receiver]>,
+    desks: Arc<[mirror::Desk]>,
     links: Arc<Links>,
 }
 
@@ -128,8 +130,16 @@ impl Store {
         Ok(Self {
             sqlite,
             receivers: receivers.into(),
+            desks: Arc::default(),
             links,
         })
+    }
+
+    /// With channels at which the conversations of others are shown.
+    #[must_use]
+    pub fn with_desks(mut self, desks: Vec<mirror::Desk>) -> Self {
+        self.desks = desks.into();
+        self
     }
 
     /// Makes links of kept attachments.
@@ -147,6 +157,7 @@ impl Store {
         F: FnOnce(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (receivers, links) = (Arc::clone(&self.receivers), Arc::clone(&self.links));
+        let desks = Arc::clone(&self.desks);
         let started = std::time::Instant::now();
         let result = self
             .sqlite
@@ -154,6 +165,7 @@ impl Store {
                 let wakes = Wakes::default();
                 let mut context = Unit {
                     receivers: &receivers,
+                    desks: &desks,
                     links: &links,
                     now: now(),
                     wakes,

@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::inbound::Fate;
+use super::mirror;
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
 use super::sql::Sql;
@@ -378,7 +379,7 @@ pub async fn announce<S: Sql>(
     message: MessageId,
 ) -> Result<(), StoreError> {
     unit.wakes.outcomes.push(message);
-    if !unit.wanted("message-status-updated") {
+    if !unit.wanted("message-status-updated") || mirror::is_shown_copy(sql, unit, message).await? {
         return Ok(());
     }
     let row = sql

@@ -13,6 +13,7 @@ mod inbound;
 mod letters;
 mod media;
 mod messages;
+mod mirror;
 mod people;
 mod plans;
 mod statuses;
@@ -407,6 +408,7 @@ fn send_to(to: &str, parts: u16) -> AcceptSend {
         deadline_at: Millis(T0 + DAY_MS),
         idempotency: None,
         stored: None,
+        mirror_of: None,
     }
 }
 
@@ -460,6 +462,7 @@ fn receipt(job: &Job, platform_id: &str) -> Taken {
             answer: format!("{{\"id\":\"{platform_id}\"}}"),
             alias: None,
         },
+        place: None,
         next: None,
     }
 }

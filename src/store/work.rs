@@ -5,6 +5,7 @@
 //! doubt: begun without a receipt.
 
 use super::StoreError;
+use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::progress::{PartKey, announce, apply_early, mark_sent, settle};
 use super::rows::from_json;
@@ -145,6 +146,10 @@ pub async fn begin<S: Sql>(
         let key = PartKey { message, idx };
         let mut planned: Part = from_json(&body)?;
         planned.message = message;
+        if planned.to.is_empty() {
+            // Planned before its place was known (a mirror's): it goes where the conversation is now.
+            planned.to = address(sql, conversation).await?;
+        }
         let mut job = Job {
             conversation,
             part: planned,
@@ -210,6 +215,16 @@ pub async fn begin<S: Sql>(
         rights(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
+}
+
+async fn address<S: Sql>(sql: &mut S, id: ConversationId) -> Result<String, StoreError> {
+    let mut row = sql
+        .one(
+            "SELECT address FROM conversations WHERE id = $1",
+            vals![id.0],
+        )
+        .await?;
+    row.text()
 }
 
 /// The reply window of the conversation, and its reply token, which is taken: no other attempt gets
@@ -318,6 +333,8 @@ pub struct Taken {
     pub alias_scope: String,
     /// The platform's answer.
     pub receipt: Receipt,
+    /// Where the conversation goes on, when this was the first message of a mirror.
+    pub place: Option<String>,
     /// Go on with what comes next in the conversation, in the same commit.
     pub next: Option<Begin>,
 }
@@ -359,8 +376,12 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    finish_if_sent(sql, unit, key.message).await?;
     let conversation = taken.conversation;
+    if let Some(place) = &taken.place {
+        // Before the next part is begun, which goes there.
+        mirror::place(sql, unit, &taken.channel, conversation, place).await?;
+    }
+    finish_if_sent(sql, unit, key.message).await?;
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
         None => Begun::Nothing,
@@ -405,6 +426,7 @@ async fn finish_sent<S: Sql>(
     if closed > 0 {
         settle(sql, unit, message).await?;
         sms_sent(sql, unit, message).await?;
+        slack_message_sent(sql, unit, message).await?;
     }
     Ok(())
 }
@@ -431,6 +453,33 @@ async fn sms_sent<S: Sql>(
     let (group, user) = (row.int()?, UserId(row.int()?));
     let data = payload::sms_sent(user, &row.text()?, &row.text()?);
     unit.emit(sql, "sms-sent", group, &data).await
+}
+
+/// The seeds' event of a message that Slack has taken. Of a copy it names the conversation that is
+/// shown.
+async fn slack_message_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    if !unit.wanted("slack-message-sent") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT c.id, COALESCE(x.conversation_id, c.id), m.text, c.address FROM messages m
+             JOIN conversations c ON c.id = m.conversation_id
+             LEFT JOIN mirrors x ON x.mirror_id = c.id
+             WHERE m.id = $1 AND c.source = 'sl'",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let (group, about) = (row.int()?, ConversationId(row.int()?));
+    let (text, address) = (row.text()?, row.text()?);
+    let place = address.split(':').next().unwrap_or_default();
+    let data = payload::slack_message_sent(&text, about, place);
+    unit.emit(sql, "slack-message-sent", group, &data).await
 }
 
 /// A part that was not taken, and is tried again later.
@@ -625,6 +674,7 @@ pub async fn fail<S: Sql>(
         return Ok(());
     }
     announce(sql, unit, message).await?;
+    mirror::note_message(sql, unit, message, What::Failed).await?;
     if failure.opted_out {
         let row = sql
             .row(

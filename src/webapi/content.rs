@@ -10,7 +10,7 @@ use crate::store::sends::Idempotency;
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_channels::model::{
-    Choice, ContactCard, Location, MessageId, Millis, OutgoingAttachment, Template,
+    Author, Choice, ContactCard, Location, MessageId, Millis, OutgoingAttachment, Template,
 };
 
 /// The longest idempotency key: a UUID is 36 characters, a hash 128.
@@ -31,6 +31,8 @@ pub struct Content {
     pub choices: Vec<Choice>,
     /// An approved template.
     pub template: Option<Template>,
+    /// In whose name it goes out, where that is not ours.
+    pub author: Option<Author>,
     /// Structured rest that is kept with the message.
     pub payload: String,
 }
@@ -127,6 +129,7 @@ pub fn content(args: &Args, links: Links) -> Result<Content, ApiError> {
         contacts,
         choices: args.quick_replies("quick_replies")?,
         template: None,
+        author: None,
         payload: String::new(),
     })
 }

@@ -24,5 +24,6 @@ pub mod outcome;
 pub mod people;
 pub mod sends;
 pub mod shapes;
+pub mod slack;
 pub mod target;
 pub mod template;

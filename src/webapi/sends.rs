@@ -53,7 +53,7 @@ pub async fn send(
 }
 
 /// The answer to a call whose key was used before, without looking at anything else.
-async fn answered_before(
+pub async fn answered_before(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -84,7 +84,7 @@ fn conflict() -> ApiError {
 }
 
 /// Plans, accepts and waits.
-async fn deliver(
+pub async fn deliver(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -118,9 +118,14 @@ async fn deliver(
         choices: content.choices.clone(),
         template: content.template.clone(),
         expires_at: options.expires_in_ms.map(|_| deadline_at),
+        author: content.author.clone(),
         ..Outgoing::new(MessageId(0), address)
     };
-    let parts = live.channel.plan(&outgoing)?;
+    let mut parts = live.channel.plan(&outgoing)?;
+    if live.channel.mirror().is_some() && matches!(target, Target::Conversation(_)) {
+        // A mirror's place may not be known yet: each part goes where the conversation then is.
+        parts.iter_mut().for_each(|part| part.to = String::new());
+    }
     let parts = parts
         .iter()
         .map(|part| serde_json::to_string(part).map_err(|e| internal(&e.to_string())))
@@ -140,6 +145,7 @@ async fn deliver(
         deadline_at,
         idempotency: options.idempotency(function, args),
         stored: options.stored,
+        mirror_of: None,
     };
     let (accepted, wakes) = api
         .gateway

@@ -21,6 +21,7 @@ mod limits;
 mod operators;
 mod order;
 mod repeats;
+mod slack;
 mod start;
 mod statuses;
 mod talk;

@@ -23,7 +23,6 @@ WITHOUT_A_JUDGE = {
     "email": "no library is the platform: the tests of the channel talk to real mail servers",
     "google-business-messages": "Google withdrew its libraries with the product",
     "messenger": "Meta publishes no Python library that reads or signs its webhooks",
-    "slack": "not written yet: slack_sdk",
     "twitter": "not written yet: oauthlib",
 }
 
