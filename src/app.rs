@@ -7,10 +7,11 @@ mod emulators;
 pub use check::{Finding, check};
 pub use emulators::sandbox;
 
-use crate::config::{Config, ConfigError, Role};
+use crate::config::{Config, ConfigError, Role, StoreUrl};
 use crate::events::deliver::EventWork;
 use crate::gateway::Gateway;
-use crate::http::Http;
+use crate::http::{Http, Serves};
+use crate::inbound::spool::Spool;
 use crate::media::fetch::MediaWork;
 use crate::outbound::lanes::{Runner, Work};
 use crate::outbound::worker::ChannelWork;
@@ -20,7 +21,7 @@ use crate::store::Store;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{mirror, reconcile, upkeep};
+use crate::{inbound, mirror, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,6 +91,11 @@ pub async fn serve(
             }
         });
     }
+    let serves = if works(Role::Api) {
+        Serves::Everything
+    } else {
+        Serves::Health
+    };
     // Listening before anything is sent: a start that fails for a taken port must not leave parts in
     // doubt. Who calls meanwhile waits to be accepted.
     let http = Http {
@@ -100,27 +106,33 @@ pub async fn serve(
         }),
         gateway: Arc::clone(&gateway),
         metrics: metrics.clone(),
+        serves,
     };
     let server = http.bind(config.server.listen).map_err(|e| {
         let found = format!("{} ({e})", config.server.listen);
         ConfigError::new("server.listen", found, "an address that is free")
     })?;
-    upkeep::restore_pauses(&gateway).await?;
-    let due = reconcile::reconcile(&gateway).await?;
-    if due > 0 {
-        tracing::info!(due, "waiting work was found in the store");
+    if works(Role::Api) {
+        open_spool(&gateway, &config)?;
+        tasks.spawn(inbound::replay(Arc::clone(&gateway), stop.clone()));
     }
     if works(Role::Worker) {
+        upkeep::restore_pauses(&gateway).await?;
+        let due = reconcile::reconcile(&gateway).await?;
+        if due > 0 {
+            tracing::info!(due, "waiting work was found in the store");
+        }
         start_lanes(&gateway, &options.channels, &tasks, &stop);
+        start_upkeep(&gateway, &config, &tasks, &stop);
+        if gateway
+            .channels
+            .values()
+            .any(|c| c.channel.mirror().is_some())
+        {
+            tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
+        }
     }
-    let has_desk = gateway
-        .channels
-        .values()
-        .any(|c| c.channel.mirror().is_some());
-    if works(Role::Worker) && has_desk {
-        tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
-    }
-    start_upkeep(&gateway, &config, metrics, &tasks, &stop);
+    tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();
     let serving = tokio::spawn(server);
     ready(&Ready {
@@ -236,7 +248,6 @@ fn start_lanes(
 fn start_upkeep(
     gateway: &Arc<Gateway>,
     config: &Config,
-    metrics: Metrics,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -252,16 +263,45 @@ fn start_upkeep(
     tasks.spawn(upkeep::prober(Arc::clone(gateway), stop.clone()));
     tasks.spawn(Arc::clone(&gateway.mailer).sweep(stop.clone()));
     tasks.spawn(upkeep::pruner(Arc::clone(gateway), keep, stop.clone()));
-    let stop = stop.clone();
-    tasks.spawn(async move {
-        while !stop.is_cancelled() {
-            metrics.upkeep();
-            tokio::select! {
-                () = tokio::time::sleep(METRICS_UPKEEP) => {}
-                () = stop.cancelled() => {}
-            }
+}
+
+async fn keep_metrics(metrics: Metrics, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        metrics.upkeep();
+        tokio::select! {
+            () = tokio::time::sleep(METRICS_UPKEEP) => {}
+            () = stop.cancelled() => {}
         }
-    });
+    }
+}
+
+/// Opens the spool where there is one: with the store in another place.
+fn open_spool(gateway: &Gateway, config: &Config) -> anyhow::Result<()> {
+    if !matches!(config.store.url, StoreUrl::Postgres(_)) {
+        return Ok(());
+    }
+    let path = &config.spool.path;
+    let (spool, repair) = Spool::open(path, config.spool.max_bytes).map_err(|e| {
+        let allowed = "a folder of this process's own that can be written";
+        ConfigError::new("spool.path", e.to_string(), allowed)
+    })?;
+    if repair.torn_bytes > 0 {
+        // A crash in the middle of a write; nobody was told that it was kept.
+        tracing::warn!(
+            bytes = repair.torn_bytes,
+            "the spool's torn end was cut off"
+        );
+    }
+    if repair.damaged_bytes > 0 {
+        let bytes = repair.damaged_bytes;
+        tracing::error!(bytes, path = %path.display(), "the spool is damaged: what is whole is replayed, and the damaged files are kept");
+    }
+    if repair.records > 0 {
+        let (records, again) = (repair.records, repair.again);
+        tracing::info!(records, again, "webhooks wait in the spool");
+    }
+    gateway.spool.get_or_init(|| spool);
+    Ok(())
 }
 
 /// Brings the store to the current schema and says what was done.

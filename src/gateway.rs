@@ -1,5 +1,6 @@
 //! What every part of the service shares: the truth, the schedule, the channels and the way out.
 
+use crate::inbound::spool::Spool;
 use crate::media::files::Files;
 use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::Policy;
@@ -174,6 +175,9 @@ pub struct Gateway {
     pub mailer: Arc<SmtpMailer>,
     /// Kept attachments.
     pub files: Files,
+    /// Where webhooks wait while the store does not answer: in api processes whose store is in
+    /// another place, from their start on.
+    pub spool: std::sync::OnceLock<Spool>,
     /// Callers who wait.
     pub outcomes: Outcomes,
     /// Wakes the scheduler when a message was accepted for later.

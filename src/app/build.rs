@@ -95,6 +95,7 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
         mailer: Arc::new(SmtpMailer::new(connector)),
         files,
+        spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
         mirror: tokio::sync::Notify::new(),

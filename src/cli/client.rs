@@ -147,6 +147,32 @@ impl Client {
         self.http.post(format!("{}{path}", self.base)).json(body)
     }
 
+    /// Makes a request without a token: status and body.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(super) async fn look(&self, request: RequestBuilder) -> anyhow::Result<(u16, String)> {
+        let mut response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let status = response.status().as_u16();
+        let body = self.body(&mut response).await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// Reads a body, up to a size.
+    async fn body(&self, response: &mut reqwest::Response) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_BYTES {
+                bail!(
+                    "the answer of {:?} is larger than {ANSWER_BYTES} bytes",
+                    self.base
+                );
+            }
+        }
+        Ok(body)
+    }
+
     /// Makes a request.
     ///
     /// # Errors
@@ -159,16 +185,7 @@ impl Client {
         };
         let mut response = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > ANSWER_BYTES {
-                bail!(
-                    "the answer of {:?} is larger than {ANSWER_BYTES} bytes",
-                    self.base
-                );
-            }
-        }
+        let body = self.body(&mut response).await?;
         let answer = serde_json::from_slice::<Answer>(&body).ok();
         match answer {
             Some(answer) if status.as_u16() == 401 => Err(self.unauthorised(&answer)),

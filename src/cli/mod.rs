@@ -6,6 +6,7 @@
 mod channels;
 mod check;
 mod client;
+mod health;
 mod migrate;
 mod output;
 mod queue;
@@ -52,6 +53,8 @@ enum Command {
     Queue(queue::Args),
     /// Sends one message through the running service and prints the receipt
     Send(send::Args),
+    /// Asks the running process whether it lives, or works
+    Health(health::Args),
     /// Runs the platform emulators alone
     Sandbox,
     /// Prints a new API token and the hash to put into the configuration
@@ -106,6 +109,7 @@ fn execute(cli: Cli, output: &mut Output) -> anyhow::Result<Outcome> {
         Command::Channels(args) => channels::run(KINDS, &args, output),
         Command::Queue(args) => queue::run(&sources, args, output),
         Command::Send(args) => send::run(&sources, args, output),
+        Command::Health(args) => health::run(&sources, args, output),
         Command::Sandbox => sandbox::run(&sources),
         Command::Token => token::run(output),
         Command::Migrate => migrate::run(&sources, output),

@@ -27,12 +27,13 @@ pub(super) const UNKNOWN_KEY: &str = "an unknown key";
 pub(super) type Object = serde_json::Map<String, Value>;
 
 /// The sections, in the order of the documentation.
-pub(super) const SECTIONS: [&str; 12] = [
+pub(super) const SECTIONS: [&str; 13] = [
     "server",
     "log",
     "api",
     "store",
     "queue",
+    "spool",
     "media",
     "mail",
     "retry",
@@ -202,6 +203,7 @@ fn finish(mut table: Object, label: &str, kinds: &'static [Kind]) -> Result<Conf
         api: section("api", &mut table)?,
         store: section("store", &mut table)?,
         queue: section("queue", &mut table)?,
+        spool: section("spool", &mut table)?,
         media: section("media", &mut table)?,
         mail: section("mail", &mut table)?,
         retry: section("retry", &mut table)?,

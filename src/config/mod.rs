@@ -24,6 +24,7 @@ mod retention;
 mod retry;
 mod sandbox;
 mod server;
+mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use retention::RetentionConfig;
 pub use retry::{RetryConfig, Schedule};
 pub use sandbox::SandboxConfig;
 pub use server::ServerConfig;
+pub use spool::SpoolConfig;
 pub use store::{StoreConfig, StoreUrl};
 pub use value::BaseUrl;
 pub use webhooks::{EVENTS, EventName, WebhookConfig, WebhookKey};
@@ -61,6 +63,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[queue]`
     pub queue: QueueConfig,
+    /// `[spool]`
+    pub spool: SpoolConfig,
     /// `[media]`
     pub media: MediaConfig,
     /// `[mail]`

@@ -1,6 +1,7 @@
 //! Whether the service lives and works, and its numbers.
 
 use super::Http;
+use crate::inbound::spool;
 use crate::queue::LaneId;
 use crate::store::at_once;
 use crate::store::upkeep;
@@ -19,11 +20,27 @@ pub async fn ready(http: web::Data<Http>) -> HttpResponse<BoxBody> {
     let store = http.gateway.store.ping().await;
     let queue = http.gateway.queue.ping().await;
     let word = |ok: bool| if ok { "ok" } else { "does not answer" };
-    let body = json!({"store": word(store.is_ok()), "queue": word(queue.is_ok())});
+    let mut body = serde_json::Map::new();
+    body.insert("store".to_owned(), word(store.is_ok()).into());
+    body.insert("queue".to_owned(), word(queue.is_ok()).into());
+    if let Some(spool) = http.gateway.spool.get() {
+        body.insert("spool".to_owned(), spool_words(&spool.stats()).into());
+    }
     if store.is_ok() && queue.is_ok() {
         HttpResponse::Ok().json(body)
     } else {
         HttpResponse::ServiceUnavailable().json(body)
+    }
+}
+
+/// What the spool holds, for a person. It has no say in the status: with its store, a process is
+/// ready.
+fn spool_words(stats: &spool::Stats) -> String {
+    match (&stats.refused, stats.records) {
+        (Some(why), _) => format!("takes nothing: {why}"),
+        (None, 0) => "empty".to_owned(),
+        (None, 1) => "1 webhook waits".to_owned(),
+        (None, many) => format!("{many} webhooks wait"),
     }
 }
 
@@ -44,7 +61,30 @@ pub fn lanes(http: &Http) -> Vec<LaneId> {
         .collect()
 }
 
+fn refresh_spool(http: &Http) {
+    let Some(spool) = http.gateway.spool.get() else {
+        return;
+    };
+    let stats = spool.stats();
+    let age = stats
+        .oldest
+        .map_or(0, |at| crate::store::now().0.saturating_sub(at).max(0));
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "none of them comes near to 2^52"
+    )]
+    for (name, value) in [
+        (names::SPOOL_RECORDS, stats.records as f64),
+        (names::SPOOL_BYTES, stats.bytes as f64),
+        (names::SPOOL_OLDEST_SECONDS, age as f64 / 1000.0),
+        (names::SPOOL_ASIDE, stats.aside as f64),
+    ] {
+        metrics::gauge!(name).set(value);
+    }
+}
+
 async fn refresh(http: &Http) {
+    refresh_spool(http);
     for lane in lanes(http) {
         let Ok(stats) = http.gateway.queue.stats(&lane).await else {
             continue;

@@ -38,6 +38,17 @@ pub struct Http {
     pub gateway: Arc<Gateway>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// Which routes there are.
+    pub serves: Serves,
+}
+
+/// What a process serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// All of it: the role `api`.
+    Everything,
+    /// Health and metrics alone: the other roles, which are watched the same way.
+    Health,
 }
 
 impl Http {
@@ -47,11 +58,12 @@ impl Http {
     /// When the address cannot be had.
     pub fn bind(self, listen: SocketAddr) -> std::io::Result<Server> {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        let serves = self.serves;
         let data = web::Data::new(self);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(data.clone())
-                .configure(routes::configure)
+                .configure(|app| routes::configure(app, serves))
         })
         .workers(workers.min(WORKERS_MAX))
         .client_request_timeout(HEADERS_TIMEOUT)

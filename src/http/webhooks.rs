@@ -77,7 +77,7 @@ fn answer_error(error: NotTaken, channel: &str) -> HttpResponse<BoxBody> {
         ),
         NotTaken::Rejected(rejected) => plain(StatusCode::UNAUTHORIZED, rejected.to_string()),
         NotTaken::Malformed(malformed) => plain(StatusCode::BAD_REQUEST, malformed.to_string()),
-        NotTaken::Unavailable(_) => refuse(ApiError::unavailable(
+        NotTaken::Unavailable(_) | NotTaken::NotSpooled(_) => refuse(ApiError::unavailable(
             "the store does not answer; nothing was taken",
             RETRY_AFTER,
         )),

@@ -1,15 +1,27 @@
 //! From a webhook to the truth: verify, parse, one transaction, reply. Nothing is done after the
 //! reply that could be lost.
+//!
+//! Where the store is in another place, what it cannot take just now waits in the [`spool`].
+
+mod again;
+pub mod spool;
 
 use crate::gateway::{Gateway, LiveChannel};
 use crate::store::StoreError;
+use crate::store::Wakes;
 use crate::store::at_once;
 use crate::store::inbound::{self, Fate, InboundBatch};
 use crate::telemetry::names;
+use spool::{Record, SpoolError};
 use std::sync::Arc;
-use switchboard_channels::kit::http::{Inbound, Method, Reply};
+use std::time::Duration;
+use switchboard_channels::kit::http::{Inbound, Method, Reply, Via};
 use switchboard_channels::model::{Effect, Event, EventBody, Parsed};
 use switchboard_channels::{Malformed, Rejected, Verified};
+
+/// How long a webhook waits for its commit before it goes to the spool. Slack wants its answer
+/// within 3 seconds, the strictest of the platforms.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a webhook was not acknowledged.
 #[derive(Debug)]
@@ -24,6 +36,8 @@ pub enum NotTaken {
     Malformed(Malformed),
     /// The store cannot be written: the platform delivers again.
     Unavailable(StoreError),
+    /// Neither the store nor the spool can.
+    NotSpooled(SpoolError),
 }
 
 impl NotTaken {
@@ -34,10 +48,12 @@ impl NotTaken {
             Self::Handshake => "handshake-failed",
             Self::Rejected(_) => "rejected",
             Self::Malformed(_) => "malformed",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::NotSpooled(_) => "unavailable",
         }
     }
 }
+
+pub use again::replay;
 
 /// Takes a webhook.
 ///
@@ -73,6 +89,24 @@ async fn receive_for(
         };
         return Ok((reply, outcome));
     }
+    let (batches, reply) = understand(gateway, live, request)?;
+    if batches
+        .iter()
+        .all(|b| b.events.is_empty() && b.effects.is_empty())
+    {
+        return Ok((reply, "empty"));
+    }
+    let outcome = keep(gateway, request, batches).await?;
+    Ok((reply, outcome))
+}
+
+/// Verifies and parses a request and finds the channels that it is for. Pure, and the same when the
+/// request comes out of the spool.
+fn understand(
+    gateway: &Gateway,
+    live: &Arc<LiveChannel>,
+    request: &Inbound,
+) -> Result<(Vec<InboundBatch>, Reply), NotTaken> {
     let verified = Verified::check(live.channel.as_ref(), request).map_err(|rejected| {
         // A GET that no platform signs is a set-up request that went wrong.
         match request.method {
@@ -85,24 +119,73 @@ async fn receive_for(
         effects,
         reply,
     } = live.channel.parse(&verified).map_err(NotTaken::Malformed)?;
-    let batches = route(gateway, live, request, events, effects);
-    if batches
-        .iter()
-        .all(|b| b.events.is_empty() && b.effects.is_empty())
-    {
-        return Ok((reply, "empty"));
+    Ok((route(gateway, live, request, events, effects), reply))
+}
+
+/// Makes durable what a request carries: in the store, or, where that does not answer or is behind,
+/// in the spool. Says how it is counted.
+async fn keep(
+    gateway: &Gateway,
+    request: &Inbound,
+    batches: Vec<InboundBatch>,
+) -> Result<&'static str, NotTaken> {
+    // Mail waits in its mailbox as well as it would here.
+    let spool = gateway.spool.get().filter(|_| request.via == Via::Web);
+    let record = spool.map(|_| Record {
+        channels: batches.iter().map(|b| b.channel.id.clone()).collect(),
+        request: request.clone(),
+    });
+    let Some((spool, record)) = spool.zip(record) else {
+        let (fates, wakes) = apply(gateway, &batches.into())
+            .await
+            .map_err(NotTaken::Unavailable)?;
+        gateway.wake(wakes).await;
+        return Ok(taken(&fates));
+    };
+    // Before its predecessors are in the store, nothing of a channel may overtake them.
+    if !spool.behind(record.channels.iter().map(String::as_str)) {
+        let batches = batches.into();
+        let written = tokio::time::timeout(STORE_PATIENCE, apply(gateway, &batches)).await;
+        let late = || StoreError::Unavailable(format!("no commit within {STORE_PATIENCE:?}"));
+        match written.unwrap_or_else(|_late| Err(late())) {
+            Ok((fates, wakes)) => {
+                gateway.wake(wakes).await;
+                return Ok(taken(&fates));
+            }
+            // It may have been written after all: then the replay finds it there.
+            Err(error) if error.may_pass() => {
+                tracing::warn!(channel.id = record.channel(), %error, "a webhook goes to the spool");
+            }
+            Err(error) => return Err(NotTaken::Unavailable(error)),
+        }
     }
-    let batches = Arc::new(batches);
-    let to_write = Arc::clone(&batches);
+    spool.append(&record).await.map_err(NotTaken::NotSpooled)?;
+    Ok("spooled")
+}
+
+/// What became of the events of each batch.
+type Fates = Vec<Vec<Fate>>;
+
+/// Writes batches in one transaction, and counts what was new.
+async fn apply(
+    gateway: &Gateway,
+    batches: &Arc<[InboundBatch]>,
+) -> Result<(Fates, Wakes), StoreError> {
+    let to_write = Arc::clone(batches);
     let (fates, wakes) = gateway
         .store
         .write(move |tx, unit| at_once(inbound::apply(tx, unit, &to_write)))
-        .await
-        .map_err(NotTaken::Unavailable)?;
-    count(&batches, &fates);
-    gateway.wake(wakes).await;
-    let new = fates.iter().flatten().any(|fate| *fate != Fate::Duplicate);
-    Ok((reply, if new { "accepted" } else { "duplicate" }))
+        .await?;
+    count(batches, &fates);
+    Ok((fates, wakes))
+}
+
+fn taken(fates: &[Vec<Fate>]) -> &'static str {
+    if fates.iter().flatten().any(|fate| *fate != Fate::Duplicate) {
+        "accepted"
+    } else {
+        "duplicate"
+    }
 }
 
 fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {

@@ -55,7 +55,7 @@ impl Work for ChannelWork {
         }
         let conversation = ConversationId(lease.group);
         let mut begun: Option<Begun> = None;
-        for _ in 0..TURNS {
+        for turn in 1..=TURNS {
             let now = match begun.take() {
                 Some(begun) => begun,
                 None if stop.is_cancelled() => {
@@ -81,7 +81,11 @@ impl Work for ChannelWork {
                     Next::Stop(Some(Due::after(lease.group, wait, Priority::Normal)))
                 }
                 Begun::InDoubt { job, since } => self.doubt(*job, since).await,
-                Begun::Deliver(job) => self.deliver(*job, lease, stop).await,
+                Begun::Deliver(job) => {
+                    // Nothing is begun that this lease has no turn for.
+                    let goes_on = turn < TURNS && !stop.is_cancelled();
+                    self.deliver(*job, lease, stop, goes_on).await
+                }
             };
             match next {
                 Next::Again => {}
@@ -152,7 +156,13 @@ impl ChannelWork {
     }
 
     /// Sends a begun part and records what became of it.
-    async fn deliver(&self, job: Job, lease: Lease, stop: &CancellationToken) -> Next {
+    async fn deliver(
+        &self,
+        job: Job,
+        lease: Lease,
+        stop: &CancellationToken,
+        goes_on: bool,
+    ) -> Next {
         let started = std::time::Instant::now();
         let result = self.request(&job).await;
         let outcome = result.as_ref().map_or_else(|e| e.class.name(), |_| "sent");
@@ -167,7 +177,10 @@ impl ChannelWork {
             attempt.no = job.attempt, outcome, "a part was tried"
         );
         match result {
-            Ok(receipt) => self.taken(job, receipt, lease, stop).await,
+            Ok(receipt) => {
+                let goes_on = goes_on && !stop.is_cancelled();
+                self.taken(job, receipt, lease, stop, goes_on).await
+            }
             Err(error) => self.failed(job, error).await,
         }
     }
@@ -236,12 +249,13 @@ impl ChannelWork {
         receipt: Receipt,
         lease: Lease,
         stop: &CancellationToken,
+        goes_on: bool,
     ) -> Next {
         self.report(Outcome::Works).await;
         self.live.succeeded(crate::store::now());
-        // Only within a message is it known that something follows; then, with a token at hand, its
-        // beginning rides in the same commit as this receipt.
-        let follows = job.part.index + 1 < job.part.of && !stop.is_cancelled();
+        // Where something is known to follow, and with a token at hand, its beginning rides in the same
+        // commit as this receipt.
+        let follows = goes_on && (job.part.index + 1 < job.part.of || job.more);
         let at_hand = follows
             && matches!(
                 self.gateway

@@ -68,6 +68,13 @@ pub enum StoreError {
     Taken(String),
 }
 
+impl StoreError {
+    /// Whether the same unit may go through later, unchanged.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {

@@ -7,7 +7,10 @@
 use super::StoreError;
 use super::mirror::{self, What};
 use super::outbox::Unit;
-use super::progress::{PartKey, announce, apply_early, mark_sent, settle};
+use super::progress::{
+    PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent, settle,
+    take_early,
+};
 use super::rows::from_json;
 use super::sql::Sql;
 use crate::events::payload;
@@ -40,6 +43,8 @@ pub struct Job {
     pub reply_token: Option<String>,
     /// Until when the platform takes free text.
     pub window_until: Option<Millis>,
+    /// Whether another message waited behind this one.
+    pub more: bool,
 }
 
 impl Job {
@@ -98,12 +103,13 @@ pub async fn begin<S: Sql>(
     let conversation = begin.conversation;
     // The compare-and-set that keeps a stalled worker from sending beside its successor.
     let won = sql
-        .exec(
-            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1",
+        .row(
+            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1
+             RETURNING window_until, reply_token, reply_token_until",
             vals![begin.fence, conversation.0],
         )
         .await?;
-    if won == 0 {
+    let Some(mut won) = won else {
         let row = sql
             .row(
                 "SELECT fence FROM conversations WHERE id = $1",
@@ -114,35 +120,31 @@ pub async fn begin<S: Sql>(
             None => Ok(Begun::Nothing),
             Some(mut row) => Ok(Begun::Stale { fence: row.int()? }),
         };
-    }
+    };
+    let rights = Rights {
+        window_until: won.opt_int()?.map(Millis),
+        token: won.opt_text()?,
+        token_until: Millis(won.opt_int()?.unwrap_or(0)),
+    };
     loop {
-        let head = sql
-            .row(
-                "SELECT id, status, deadline_at, failures, first_failed_at, accepted_at
-                 FROM messages WHERE conversation_id = $1 AND open ORDER BY seq LIMIT 1",
-                vals![conversation.0],
-            )
-            .await?;
-        let Some(mut head) = head else {
+        let Some((head, part)) = head(sql, conversation).await? else {
             return Ok(Begun::Nothing);
         };
-        let (message, status) = (MessageId(head.int()?), head.text()?);
-        let (deadline_at, failures) = (Millis(head.int()?), head.int()?);
-        let (first_failed_at, accepted_at) = (head.opt_int()?.map(Millis), head.int()?);
-        let part = sql
-            .row(
-                "SELECT idx, body, state, fence, attempts, unsure_resends, begun_at, heartbeat_at
-                 FROM parts WHERE message_id = $1 AND state <> 'sent' ORDER BY idx LIMIT 1",
-                vals![message.0],
-            )
-            .await?;
-        let Some(mut part) = part else {
+        let message = head.message;
+        let Some(part) = part else {
             finish_sent(sql, unit, message).await?;
             continue;
         };
-        let (idx, body, state, fence) = (part.int()?, part.text()?, part.text()?, part.int()?);
-        let (attempts, resends) = (part.int()?, part.int()?);
-        let (begun_at, heartbeat) = (part.opt_int()?, part.opt_int()?.unwrap_or(0));
+        let PartRow {
+            idx,
+            body,
+            state,
+            fence,
+            attempts,
+            begun_at,
+            heartbeat,
+            ..
+        } = part;
         let key = PartKey { message, idx };
         let mut planned: Part = from_json(&body)?;
         planned.message = message;
@@ -154,14 +156,15 @@ pub async fn begin<S: Sql>(
             conversation,
             part: planned,
             attempt: attempts,
-            unsure_resends: u32::try_from(resends).unwrap_or(u32::MAX),
-            failures: u32::try_from(failures).unwrap_or(u32::MAX),
-            first_failed_at,
-            deadline_at,
-            accepted_at: Millis(accepted_at),
+            unsure_resends: u32::try_from(part.unsure_resends).unwrap_or(u32::MAX),
+            failures: u32::try_from(head.failures).unwrap_or(u32::MAX),
+            first_failed_at: head.first_failed_at,
+            deadline_at: head.deadline_at,
+            accepted_at: head.accepted_at,
             begun_at: Millis(begun_at.unwrap_or(unit.now.0)),
             reply_token: None,
             window_until: None,
+            more: head.more,
         };
         if state == "begun" || state == "unsure" {
             if state == "begun" && fence != begin.fence {
@@ -197,13 +200,13 @@ pub async fn begin<S: Sql>(
                 since: Millis(heartbeat),
             });
         }
-        if deadline_at <= unit.now {
+        if head.deadline_at <= unit.now {
             let dead = Failure::dead("too-old", "its time was over before it could be sent");
             fail(sql, unit, message, &dead).await?;
             continue;
         }
         open_attempt(sql, unit, key, begin.fence).await?;
-        if status == "queued" {
+        if head.status == "queued" {
             sql.exec(
                 "UPDATE messages SET status = 'sending' WHERE id = $1",
                 vals![message.0],
@@ -212,7 +215,7 @@ pub async fn begin<S: Sql>(
         }
         job.attempt = attempts + 1;
         job.begun_at = unit.now;
-        rights(sql, unit, &mut job).await?;
+        rights.grant(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
 }
@@ -227,28 +230,104 @@ async fn address<S: Sql>(sql: &mut S, id: ConversationId) -> Result<String, Stor
     row.text()
 }
 
-/// The reply window of the conversation, and its reply token, which is taken: no other attempt gets
-/// it.
-async fn rights<S: Sql>(sql: &mut S, unit: &Unit<'_>, job: &mut Job) -> Result<(), StoreError> {
+/// The message that a conversation's turn is about.
+struct Head {
+    message: MessageId,
+    status: String,
+    deadline_at: Millis,
+    failures: i64,
+    first_failed_at: Option<Millis>,
+    accepted_at: Millis,
+    /// Another one waits behind it.
+    more: bool,
+}
+
+/// Its first part that is not sent yet.
+struct PartRow {
+    idx: i64,
+    body: String,
+    state: String,
+    fence: i64,
+    attempts: i64,
+    unsure_resends: i64,
+    begun_at: Option<i64>,
+    heartbeat: i64,
+}
+
+/// The lowest unfinished message of a conversation with its first unsent part, if it has one.
+async fn head<S: Sql>(
+    sql: &mut S,
+    conversation: ConversationId,
+) -> Result<Option<(Head, Option<PartRow>)>, StoreError> {
     let row = sql
         .row(
-            "SELECT window_until, reply_token, reply_token_until FROM conversations WHERE id = $1",
-            vals![job.conversation.0],
+            "SELECT m.id, m.status, m.deadline_at, m.failures, m.first_failed_at, m.accepted_at,
+                EXISTS (SELECT 1 FROM messages n WHERE n.conversation_id = m.conversation_id
+                    AND n.open AND n.seq > m.seq),
+                p.idx, p.body, p.state, p.fence, p.attempts, p.unsure_resends, p.begun_at,
+                p.heartbeat_at
+             FROM messages m LEFT JOIN parts p ON p.message_id = m.id AND p.state <> 'sent'
+             WHERE m.id = (SELECT h.id FROM messages h WHERE h.conversation_id = $1 AND h.open
+                ORDER BY h.seq LIMIT 1)
+             ORDER BY p.idx LIMIT 1",
+            vals![conversation.0],
         )
         .await?;
-    let Some(mut row) = row else { return Ok(()) };
-    job.window_until = row.opt_int()?.map(Millis);
-    let (token, until) = (row.opt_text()?, row.opt_int()?.unwrap_or(0));
-    if let Some(token) = token {
+    let Some(mut row) = row else { return Ok(None) };
+    let head = Head {
+        message: MessageId(row.int()?),
+        status: row.text()?,
+        deadline_at: Millis(row.int()?),
+        failures: row.int()?,
+        first_failed_at: row.opt_int()?.map(Millis),
+        accepted_at: Millis(row.int()?),
+        more: row.bool()?,
+    };
+    let Some(idx) = row.opt_int()? else {
+        return Ok(Some((head, None)));
+    };
+    let part = PartRow {
+        idx,
+        body: row.text()?,
+        state: row.text()?,
+        fence: row.int()?,
+        attempts: row.int()?,
+        unsure_resends: row.int()?,
+        begun_at: row.opt_int()?,
+        heartbeat: row.opt_int()?.unwrap_or(0),
+    };
+    Ok(Some((head, Some(part))))
+}
+
+/// What the conversation allows.
+struct Rights {
+    window_until: Option<Millis>,
+    token: Option<String>,
+    token_until: Millis,
+}
+
+impl Rights {
+    /// Gives the job the reply window, and the reply token, which is taken: no other attempt gets it.
+    async fn grant<S: Sql>(
+        self,
+        sql: &mut S,
+        unit: &Unit<'_>,
+        job: &mut Job,
+    ) -> Result<(), StoreError> {
+        job.window_until = self.window_until;
+        let Some(token) = self.token else {
+            return Ok(());
+        };
         sql.exec(
             "UPDATE conversations SET reply_token = NULL WHERE id = $1",
             vals![job.conversation.0],
         )
         .await?;
         // A later attempt goes by the platform's idempotency key, which a reply has not.
-        job.reply_token = Some(token).filter(|_| until > unit.now.0 && job.attempt == 1);
+        let good = self.token_until > unit.now && job.attempt == 1;
+        job.reply_token = Some(token).filter(|_| good);
+        Ok(())
     }
-    Ok(())
 }
 
 async fn open_attempt<S: Sql>(
@@ -356,7 +435,8 @@ pub async fn taken<S: Sql>(
 ) -> Result<After, StoreError> {
     let key = taken.key;
     record(sql, unit, key, "sent", None).await?;
-    mark_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    let mut early = Vec::new();
     for id in &taken.receipt.platform_ids {
         sql.exec(
             "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
@@ -364,7 +444,7 @@ pub async fn taken<S: Sql>(
             vals![&taken.channel, id, key.message.0, key.idx],
         )
         .await?;
-        apply_early(sql, unit, &taken.channel, id, key).await?;
+        early.extend(take_early(sql, &taken.channel, id).await?);
     }
     if let Some(alias) = &taken.receipt.alias {
         sql.exec(
@@ -378,10 +458,24 @@ pub async fn taken<S: Sql>(
     }
     let conversation = taken.conversation;
     if let Some(place) = &taken.place {
-        // Before the next part is begun, which goes there.
+        // Before the message is told of and the next part begun, which goes there.
         mirror::place(sql, unit, &taken.channel, conversation, place).await?;
     }
-    finish_if_sent(sql, unit, key.message).await?;
+    match sent {
+        // Nothing was heard of it but that it is sent: what most receipts are.
+        Some(PartSent { fresh: true }) if early.is_empty() => {
+            count_sent(sql, unit, key.message).await?;
+        }
+        _ => {
+            if sent.is_some() {
+                count_part(sql, key.message).await?;
+            }
+            for status in early {
+                apply_early(sql, unit, key, status).await?;
+            }
+            finish_if_sent(sql, unit, key.message).await?;
+        }
+    }
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
         None => Begun::Nothing,
@@ -391,6 +485,30 @@ pub async fn taken<S: Sql>(
         _ => Some(false),
     };
     Ok(After { next, more })
+}
+
+/// Counts a sent part. Where it is the only one of its message, that is finished in the same statement:
+/// its status can be nothing but `sent`.
+async fn count_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    let whole = sql
+        .exec(
+            "UPDATE messages SET parts_sent = 1, open = FALSE, finished_at = $1, status = 'sent'
+             WHERE id = $2 AND open AND parts = 1 AND parts_sent = 0
+                AND status IN ('queued', 'sending')",
+            vals![unit.now.0, message.0],
+        )
+        .await?;
+    if whole > 0 {
+        announce(sql, unit, message).await?;
+        sms_sent(sql, unit, message).await?;
+        return slack_message_sent(sql, unit, message).await;
+    }
+    count_part(sql, message).await?;
+    finish_if_sent(sql, unit, message).await
 }
 
 /// Closes a message if its parts are all sent.
@@ -462,7 +580,8 @@ async fn slack_message_sent<S: Sql>(
     unit: &mut Unit<'_>,
     message: MessageId,
 ) -> Result<(), StoreError> {
-    if !unit.wanted("slack-message-sent") {
+    // Without a desk there is no Slack, and nobody need look.
+    if unit.desks.is_empty() || !unit.wanted("slack-message-sent") {
         return Ok(());
     }
     let row = sql

@@ -22,6 +22,14 @@ pub const RETRIES_TOTAL: &str = "switchboard_retries_total";
 pub const EVENT_DELIVERIES_TOTAL: &str = "switchboard_event_deliveries_total";
 /// How long the store took: `operation`.
 pub const STORE_SECONDS: &str = "switchboard_store_seconds";
+/// Webhooks that wait in the spool.
+pub const SPOOL_RECORDS: &str = "switchboard_spool_records";
+/// Bytes of the spool on disk.
+pub const SPOOL_BYTES: &str = "switchboard_spool_bytes";
+/// Age of what waits longest in the spool.
+pub const SPOOL_OLDEST_SECONDS: &str = "switchboard_spool_oldest_seconds";
+/// Webhooks that could not be replayed.
+pub const SPOOL_ASIDE: &str = "switchboard_spool_aside";
 
 /// How a metric moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +56,7 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub const METRICS: [Metric; 11] = [
+pub const METRICS: [Metric; 15] = [
     Metric {
         name: WEBHOOKS_TOTAL,
         labels: &["channel", "kind", "result"],
@@ -115,6 +123,30 @@ pub const METRICS: [Metric; 11] = [
         shape: Shape::Histogram,
         help: "How long the store took for an operation.",
     },
+    Metric {
+        name: SPOOL_RECORDS,
+        labels: &[],
+        shape: Shape::Gauge,
+        help: "Webhooks that wait in the spool of this process.",
+    },
+    Metric {
+        name: SPOOL_BYTES,
+        labels: &[],
+        shape: Shape::Gauge,
+        help: "Bytes of the spool on disk.",
+    },
+    Metric {
+        name: SPOOL_OLDEST_SECONDS,
+        labels: &[],
+        shape: Shape::Gauge,
+        help: "Age of what waits longest in the spool.",
+    },
+    Metric {
+        name: SPOOL_ASIDE,
+        labels: &[],
+        shape: Shape::Gauge,
+        help: "Webhooks that could not be replayed and are kept in the spool's folder.",
+    },
 ];
 
 /// Names of the fields of log lines. Use them as `{ fields::CHANNEL_ID } = …` or write them out:
@@ -160,7 +192,10 @@ mod tests {
     fn the_metrics_are_those_of_the_documentation() {
         let listed: Vec<String> = METRICS
             .iter()
-            .map(|m| format!("{}{{{}}}", m.name, m.labels.join(",")))
+            .map(|m| match m.labels {
+                [] => m.name.to_owned(),
+                labels => format!("{}{{{}}}", m.name, labels.join(",")),
+            })
             .collect();
         assert_eq!(
             listed,
@@ -176,6 +211,10 @@ mod tests {
                 "switchboard_retries_total{lane,class}",
                 "switchboard_event_deliveries_total{webhook,outcome}",
                 "switchboard_store_seconds{operation}",
+                "switchboard_spool_records",
+                "switchboard_spool_bytes",
+                "switchboard_spool_oldest_seconds",
+                "switchboard_spool_aside",
             ]
         );
     }

@@ -8,7 +8,7 @@ use crate::store::now;
 use crate::store::reads::{self, Outcome};
 use serde_json::{Value, json};
 use std::time::Duration;
-use switchboard_channels::model::MessageId;
+use switchboard_channels::model::{ConversationId, MessageId};
 use switchboard_channels::{Class, LimitScope, SetupScope, Words};
 use tokio::time::Instant;
 
@@ -82,12 +82,12 @@ async fn will_not_come(api: &Api, outcome: &Outcome, left: Duration) -> bool {
 }
 
 fn queued(message: MessageId, outcome: &Outcome) -> Success {
-    Success::sent(
-        json!(true),
-        message,
-        outcome.conversation,
-        MessageStatus::Queued,
-    )
+    accepted(message, outcome.conversation)
+}
+
+/// The answer to a message that waits, for a caller who does not.
+pub fn accepted(message: MessageId, conversation: ConversationId) -> Success {
+    Success::sent(json!(true), message, conversation, MessageStatus::Queued)
 }
 
 /// The answer to a message that is sent or has failed.

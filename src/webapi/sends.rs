@@ -6,7 +6,7 @@ use super::content::{
 };
 use super::dispatch::{Api, internal, missing};
 use super::error::{ApiError, Code, Success};
-use super::outcome::{wait, wait_for};
+use super::outcome::{accepted as accepted_now, wait, wait_for};
 use super::shapes::{MessageStatus, answers};
 use super::target::{self, To};
 use crate::gateway::LiveChannel;
@@ -162,6 +162,17 @@ pub async fn deliver(
         Accepted::Gone(_) => Err(ApiError::invalid(
             "`message_id`: this message is not waiting to be delivered: it was sent before",
         )),
+        Accepted::New {
+            message,
+            conversation,
+            scheduled,
+        } if options.wait.is_zero() => {
+            api.gateway.wake(wakes).await;
+            if scheduled {
+                api.gateway.scheduled.notify_one();
+            }
+            Ok(accepted_now(message, conversation))
+        }
         Accepted::New {
             message, scheduled, ..
         } => {

@@ -155,7 +155,7 @@ async fn where_shown(api: &Api, live: &Arc<LiveChannel>, args: &Args) -> Result<
     let about = conversation.as_ref().map(|c| c.id);
     let number = about.unwrap_or(switchboard_channels::model::ConversationId(user.0));
     let begins = live.channel.mirror_begins(name.trim(), number);
-    let begins = begins.filter(|_| live.channel.mirror().is_some()).ok_or_else(|| {
+    let begins = begins.ok_or_else(|| {
         ApiError::invalid(
             "`channel`: the Slack channel of the configuration has no default_channel: name one",
         )

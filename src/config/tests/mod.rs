@@ -94,6 +94,9 @@ fn every_key_of_the_contract_is_read() {
         [queue]
         url = "memory:"
         lease_seconds = 5
+        [spool]
+        path = "/srv/spool"
+        max_bytes = 1048576
         [media]
         url = "file:/srv/media"
         max_bytes = 1
@@ -153,6 +156,8 @@ fn every_key_of_the_contract_is_read() {
     );
     assert_eq!(config.store.url, StoreUrl::Sqlite("/srv/a.db".into()));
     assert_eq!(config.media.url, MediaUrl::Dir("/srv/media".into()));
+    assert_eq!(config.spool.path, PathBuf::from("/srv/spool"));
+    assert_eq!(config.spool.max_bytes, 1_048_576);
     assert_eq!(config.media.allow_private_hosts.len(), 2);
     let pauses = [Duration::from_millis(500), Duration::from_secs(1)];
     assert_eq!(config.retry.schedule.pauses(), pauses);

@@ -18,7 +18,7 @@ fn bad_values_are_refused_by_name() {
         (
             "[serer]\nlisten = \"x\"",
             &[],
-            "FILE: serer: found an unknown section; allowed: server, log, api, store, queue, media, mail, retry, retention, webhooks, sandbox, channels; did you mean `server`?",
+            "FILE: serer: found an unknown section; allowed: server, log, api, store, queue, spool, media, mail, retry, retention, webhooks, sandbox, channels; did you mean `server`?",
         ),
         (
             "[server]\nlisten_on = 1",
@@ -328,7 +328,7 @@ fn bad_environments_are_refused_by_variable() {
         (
             "",
             &[("SWITCHBOARD__SERVR__LISTEN", "0.0.0.0:80")],
-            "environment variable SWITCHBOARD__SERVR__LISTEN: servr: found an unknown section; allowed: server, log, api, store, queue, media, mail, retry, retention, webhooks, sandbox, channels; did you mean `server`?",
+            "environment variable SWITCHBOARD__SERVR__LISTEN: servr: found an unknown section; allowed: server, log, api, store, queue, spool, media, mail, retry, retention, webhooks, sandbox, channels; did you mean `server`?",
         ),
         (
             "",

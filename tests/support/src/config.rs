@@ -22,6 +22,10 @@ pub struct Setup {
     pub(crate) apart: bool,
     /// KiB beyond which the gateway's first run can grow no file.
     pub(crate) file_limit_kib: Option<u32>,
+    /// The roles of the gateway that a world begins with; none means all.
+    pub(crate) roles: Vec<String>,
+    /// A further environment of the gateway.
+    pub(crate) environment: Vec<(String, String)>,
     /// Whether there is no configuration at all.
     pub(crate) bare: bool,
     hook_events: Vec<String>,
@@ -37,6 +41,8 @@ impl Setup {
             channels: Vec::new(),
             apart: false,
             file_limit_kib: None,
+            roles: Vec::new(),
+            environment: Vec::new(),
             bare: false,
             hook_events: Vec::new(),
             secrets: vec![TOKEN.to_owned(), backend::KEY.to_owned()],
@@ -106,6 +112,21 @@ impl Setup {
         self
     }
 
+    /// The gateway that the world begins with has these roles alone; [`World::join`] adds processes
+    /// with others.
+    #[must_use]
+    pub fn roles(mut self, roles: &[&str]) -> Self {
+        self.roles = roles.iter().map(|&r| r.to_owned()).collect();
+        self
+    }
+
+    /// The gateway has this in its environment, too.
+    #[must_use]
+    pub fn environment(mut self, variables: Vec<(String, String)>) -> Self {
+        self.environment = variables;
+        self
+    }
+
     /// Without any configuration, as a newcomer starts it: only where to listen is said, by the
     /// environment.
     #[must_use]
@@ -137,6 +158,7 @@ impl Setup {
             "api": {"tokens": [TOKEN], "rate_per_second": 5000},
             "store": {"url": format!("sqlite:{data}/switchboard.db")},
             "queue": {"url": "memory:", "lease_seconds": 5},
+            "spool": {"path": format!("{data}/spool")},
             "media": {"url": format!("file:{data}/media"), "allow_private_hosts": ["127.0.0.1"]},
             "retry": {
                 "schedule_seconds": [0.2, 0.5, 1], "breaker_failures": 5, "breaker_rest_seconds": 1,

@@ -16,6 +16,7 @@ mod backend;
 mod config;
 mod emulator;
 mod http;
+mod members;
 mod ports;
 mod process;
 pub mod servers;

@@ -4,9 +4,11 @@ use crate::backend::Backend;
 use crate::config::{Addresses, Setup, TOKEN, environment};
 use crate::emulator::Emulator;
 use crate::http::{self, Answer};
+use crate::members::Member;
 use crate::process::{self, Exit, Log, Process};
 use crate::{DEADLINE, until};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,8 @@ pub struct World {
     log: Log,
     gateway: Mutex<Option<Process>>,
     emulators: Mutex<Option<Process>>,
+    /// Processes beside the gateway, by name.
+    pub(crate) members: Mutex<BTreeMap<&'static str, Member>>,
     backend: Backend,
     /// Parts of error lines that the test brings about on purpose.
     announced: Mutex<Vec<String>>,
@@ -43,6 +47,7 @@ impl World {
             log: Log::default(),
             gateway: Mutex::default(),
             emulators: Mutex::default(),
+            members: Mutex::default(),
             backend,
             announced: Mutex::default(),
             setup,
@@ -76,7 +81,7 @@ impl World {
         std::fs::write(self.config_file(), toml).expect("the configuration is written");
     }
 
-    fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.join("switchboard.toml")
     }
 
@@ -90,7 +95,9 @@ impl World {
     }
 
     async fn start_gateway(&self) -> bool {
-        self.spawn(&self.gateway, "gateway", &["serve"]);
+        let roles = self.setup.roles.iter().flat_map(|role| ["--role", role]);
+        let arguments: Vec<&str> = ["serve"].into_iter().chain(roles).collect();
+        self.spawn(&self.gateway, "gateway", &arguments);
         self.is_ready().await
     }
 
@@ -117,7 +124,11 @@ impl World {
     }
 
     fn spawn(&self, into: &Mutex<Option<Process>>, name: &'static str, arguments: &[&str]) {
-        let process = Process::start(self.command(arguments), name, &self.log);
+        let mut command = self.command(arguments);
+        if name == "gateway" {
+            command.envs(self.setup.environment.iter().cloned());
+        }
+        let process = Process::start(command, name, &self.log);
         *locked(into) = Some(process);
     }
 
@@ -171,6 +182,14 @@ impl World {
     /// The folder that the gateway runs in; its data is in `data/`.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(crate) fn binary(&self) -> &Path {
+        &self.setup.binary
+    }
+
+    pub(crate) const fn log_handle(&self) -> &Log {
+        &self.log
     }
 
     /// The chat backend.
@@ -366,7 +385,13 @@ impl World {
 
     /// Runs the binary beside the gateway, with the same configuration, to its end.
     pub async fn run(&self, arguments: &[&str]) -> Exit {
+        self.run_with(arguments, &[]).await
+    }
+
+    /// The same with a further environment.
+    pub async fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Exit {
         let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
         let output = tokio::task::spawn_blocking(move || command.output()).await;
         let output = output.expect("it runs").expect("the binary starts");
         let exit = Exit {
@@ -390,7 +415,7 @@ impl World {
         self.log.lines()
     }
 
-    fn shown_log(&self) -> String {
+    pub(crate) fn shown_log(&self) -> String {
         let lines = self.log.lines();
         let from = lines.len().saturating_sub(SHOWN_LINES);
         lines.into_iter().skip(from).collect::<Vec<_>>().join("\n")
@@ -424,6 +449,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // First the end, so that all that was said is in the log.
+        locked(&self.members).clear();
         locked(&self.gateway).take();
         locked(&self.emulators).take();
         if std::thread::panicking() {
@@ -437,7 +463,7 @@ impl Drop for World {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
