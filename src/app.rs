@@ -21,7 +21,7 @@ use crate::store::Store;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{inbound, mirror, reconcile, upkeep};
+use crate::{inbound, mirror, piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,6 +131,9 @@ pub async fn serve(
         {
             tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
         }
+    }
+    if works(Role::Piping) {
+        piping::start(&gateway, &options.channels, &tasks, &stop);
     }
     tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();

@@ -13,6 +13,7 @@
 //! | [`mail`] | connections to mail servers: SMTP and IMAP |
 //! | [`media`] | attachments: fetched, kept, served by signed links |
 //! | [`mirror`] | shows conversations at a desk (Slack), and brings the answers back |
+//! | [`piping`] | fetches mail: mailboxes, one loop each |
 //! | [`store`] | the truth |
 //! | [`queue`] | the schedule, rebuilt from the truth at any time |
 //! | [`reconcile`] | compares the two |
@@ -32,6 +33,7 @@ pub mod mail;
 pub mod media;
 pub mod mirror;
 pub mod outbound;
+pub mod piping;
 pub mod queue;
 pub mod reconcile;
 pub mod sandbox;

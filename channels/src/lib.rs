@@ -82,6 +82,7 @@ kinds! {
     twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
+    email, "email", ["em"];
 }
 
 /// The kind of this name.

@@ -3,7 +3,8 @@
 use crate::config::{
     ChannelConfig, Config, ConfigError, MediaUrl, OnUnsure, QueueUrl, StoreUrl, TokenHash,
 };
-use crate::gateway::{Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::gateway::{Bell, Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::mail::kept::Mails;
 use crate::mail::stream::Connector;
 use crate::media::files::Files;
 use crate::outbound::mailer::SmtpMailer;
@@ -13,6 +14,7 @@ use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
+use crate::store::mailboxes;
 use crate::store::mirror::Desk;
 use crate::store::{Receiver, Store, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
@@ -44,6 +46,10 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
     store
         .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
         .await?;
+    // Nor does anybody read a mailbox.
+    store
+        .write(|tx, _| at_once(mailboxes::forget_leases(tx)))
+        .await?;
     let mut channels = BTreeMap::new();
     let mut lanes = Vec::new();
     for channel in &config.channels {
@@ -70,14 +76,12 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         QueueUrl::Memory => MemoryQueue::new(lanes, fence),
         QueueUrl::Redis(_) => anyhow::bail!("queue.url: Redis is not built into this release"),
     };
-    let files = match &config.media.url {
-        MediaUrl::Dir(path) => Files::new(path),
+    let (files, mails) = match &config.media.url {
+        MediaUrl::Dir(path) => (Files::new(path), Mails::new(Files::new(path.join("mail")))),
         MediaUrl::Object(_) => {
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
-    let connector = Connector::new(&config.mail.trusted_ca)
-        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))?;
     // The store notes what is to be shown; which channels show others, only they know.
     let desk = |live: &Arc<LiveChannel>| {
         let mirror = live.channel.mirror()?;
@@ -93,8 +97,10 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         channels,
         hooks,
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
-        mailer: Arc::new(SmtpMailer::new(connector)),
+        mailer: Arc::new(SmtpMailer::new(connector(config)?)),
         files,
+        mails,
+        bell: Bell::default(),
         spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
@@ -111,6 +117,12 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         },
         stop,
     }))
+}
+
+/// How mail servers are connected to.
+pub(super) fn connector(config: &Config) -> Result<Connector, ConfigError> {
+    Connector::new(&config.mail.trusted_ca)
+        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))
 }
 
 pub(super) fn sqlite_path(config: &Config) -> anyhow::Result<PathBuf> {

@@ -33,12 +33,17 @@ const STEPS: &[Step] = &[
     Step {
         version: 4,
         compatible_from: 1,
-        sql: include_str!("migrations/sqlite/0004_mirror.sql"),
+        sql: include_str!("migrations/sqlite/0004_mailboxes.sql"),
+    },
+    Step {
+        version: 5,
+        compatible_from: 1,
+        sql: include_str!("migrations/sqlite/0005_mirror.sql"),
     },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 /// Brings the schema to [`VERSION`], each step in a transaction of its own.
 ///
@@ -103,7 +108,9 @@ mod tests {
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the store has schema version 9, this release knows 4: use a newer release"
+            format!(
+                "the store has schema version 9, this release knows {VERSION}: use a newer release"
+            )
         );
     }
 }

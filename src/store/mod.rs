@@ -9,6 +9,7 @@
 
 pub mod deliveries;
 pub mod inbound;
+pub mod mailboxes;
 pub mod media_rows;
 pub mod migrate;
 pub mod mirror;

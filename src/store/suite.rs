@@ -11,6 +11,7 @@ mod doubts;
 mod events;
 mod inbound;
 mod letters;
+mod mailboxes;
 mod media;
 mod messages;
 mod mirror;

@@ -150,7 +150,7 @@ pub async fn update<S: Sql>(
 
 /// Erases a user: text, attachments, raw events, pending payloads; cancels what waits. What stays
 /// are de-duplication keys and platform ids, so that a redelivered webhook does not bring the
-/// person back. Returns the keys of kept attachments whose bytes are to be erased too; `None`: there
+/// person back. Returns the keys of kept attachments and mails whose bytes are to be erased too; `None`: there
 /// is no such user.
 pub async fn delete<S: Sql>(
     sql: &mut S,
@@ -174,6 +174,11 @@ pub async fn delete<S: Sql>(
             JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
          RETURNING key",
         "DELETE FROM media WHERE message_id IN
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
+        "DELETE FROM kept_mails WHERE message_id IN (SELECT m.id FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
+         RETURNING key",
+        "DELETE FROM kept_mails WHERE message_id IN
             (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
     ] {
         for mut row in sql.rows(statement, vals![id.0]).await? {

@@ -504,8 +504,7 @@ async fn count_sent<S: Sql>(
         .await?;
     if whole > 0 {
         announce(sql, unit, message).await?;
-        sms_sent(sql, unit, message).await?;
-        return slack_message_sent(sql, unit, message).await;
+        return taken_whole(sql, unit, message).await;
     }
     count_part(sql, message).await?;
     finish_if_sent(sql, unit, message).await
@@ -543,10 +542,20 @@ async fn finish_sent<S: Sql>(
         .await?;
     if closed > 0 {
         settle(sql, unit, message).await?;
-        sms_sent(sql, unit, message).await?;
-        slack_message_sent(sql, unit, message).await?;
+        taken_whole(sql, unit, message).await?;
     }
     Ok(())
+}
+
+/// The seeds' events of a message that a platform has taken whole.
+async fn taken_whole<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    sms_sent(sql, unit, message).await?;
+    email_sent(sql, unit, message).await?;
+    slack_message_sent(sql, unit, message).await
 }
 
 /// The seeds' event of a text message that went out.
@@ -599,6 +608,32 @@ async fn slack_message_sent<S: Sql>(
     let place = address.split(':').next().unwrap_or_default();
     let data = payload::slack_message_sent(&text, about, place);
     unit.emit(sql, "slack-message-sent", group, &data).await
+}
+
+/// The seeds' event of an e-mail that went out.
+async fn email_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    if !unit.wanted("email-sent") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT c.user_id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+             WHERE m.id = $1 AND c.source = 'em'",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let user = UserId(row.int()?);
+    let Some(message) = super::reads::message(sql, message).await? else {
+        return Ok(());
+    };
+    let data = payload::email_sent(user, &message, unit.links, unit.now);
+    unit.emit(sql, "email-sent", message.conversation_id.0, &data)
+        .await
 }
 
 /// A part that was not taken, and is tried again later.

@@ -5,12 +5,13 @@ use super::args::{Args, DateOnly, Links};
 use super::dispatch::Api;
 use super::error::ApiError;
 use crate::store::now;
-use crate::store::rows::StoredAttachment;
+use crate::store::rows::{BOT, StoredAttachment};
 use crate::store::sends::Idempotency;
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_channels::model::{
-    Author, Choice, ContactCard, Location, MessageId, Millis, OutgoingAttachment, Template,
+    Author, Choice, ContactCard, Location, MailHead, MessageId, Millis, OutgoingAttachment,
+    Template, UserId,
 };
 
 /// The longest idempotency key: a UUID is 36 characters, a hash 128.
@@ -32,9 +33,13 @@ pub struct Content {
     /// An approved template.
     pub template: Option<Template>,
     /// In whose name it goes out, where that is not ours.
-    pub author: Option<Author>,
+    pub in_name_of: Option<Author>,
     /// Structured rest that is kept with the message.
     pub payload: String,
+    /// What a mail has beside its content.
+    pub mail: MailHead,
+    /// Who writes it.
+    pub author: UserId,
 }
 
 /// The options that every send has.
@@ -129,8 +134,10 @@ pub fn content(args: &Args, links: Links) -> Result<Content, ApiError> {
         contacts,
         choices: args.quick_replies("quick_replies")?,
         template: None,
-        author: None,
+        in_name_of: None,
         payload: String::new(),
+        mail: MailHead::default(),
+        author: BOT,
     })
 }
 

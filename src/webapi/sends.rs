@@ -53,7 +53,7 @@ pub async fn send(
 }
 
 /// The answer to a call whose key was used before, without looking at anything else.
-pub async fn answered_before(
+pub(super) async fn answered_before(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -84,7 +84,7 @@ fn conflict() -> ApiError {
 }
 
 /// Plans, accepts and waits.
-pub async fn deliver(
+pub(super) async fn deliver(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -118,7 +118,8 @@ pub async fn deliver(
         choices: content.choices.clone(),
         template: content.template.clone(),
         expires_at: options.expires_in_ms.map(|_| deadline_at),
-        author: content.author.clone(),
+        mail: content.mail.clone(),
+        author: content.in_name_of.clone(),
         ..Outgoing::new(MessageId(0), address)
     };
     let mut parts = live.channel.plan(&outgoing)?;
@@ -133,7 +134,7 @@ pub async fn deliver(
     let send = AcceptSend {
         channel: live.info.clone(),
         target,
-        author: BOT,
+        author: content.author,
         function: function.to_owned(),
         text: shown_text(&content),
         attachments: stored_attachments(&content.attachments),
@@ -389,7 +390,8 @@ pub async fn direct_message(
     header_key: Option<&str>,
 ) -> Result<Success, ApiError> {
     let users = args.ids("user_ids")?;
-    let content = content(args, Links::Named)?;
+    let mut content = content(args, Links::Named)?;
+    content.mail.subject = super::mail::subject(args)?;
     let options = Options::read(api, args, header_key)?;
     let mut targets = Vec::with_capacity(users.len());
     // All are found before the first is accepted, so that a refusal leaves nothing half done.

@@ -91,7 +91,7 @@ pub async fn send(api: &Api, args: &Args, header_key: Option<&str>) -> Result<Su
                 .mirror()
                 .is_some_and(|mirror| mirror.shows_author);
             match author {
-                Some(author) if shows_author => content.author = Some(author),
+                Some(author) if shows_author => content.in_name_of = Some(author),
                 // Without the right to post under other names the name stands in the text.
                 Some(author) if !content.text.trim().is_empty() => {
                     let name = author.name.replace('*', "");

@@ -19,6 +19,9 @@ const OFFERED: &[&str] = &[
     "slack-presence",
     "archive-slack-channels",
     "send-sms",
+    "send-email",
+    "send-custom-email",
+    "email-piping",
     "messaging-platforms-send-message",
     "send-message",
     "get-message",
@@ -91,7 +94,7 @@ fn sends_take_what_every_send_takes() {
         let names: Vec<&str> = f.arguments().map(|a| a.name).collect();
         assert!(sends.iter().all(|s| names.contains(s)), "{}", f.name);
     }
-    assert_eq!(FUNCTIONS.iter().filter(|f| f.sends()).count(), 12);
+    assert_eq!(FUNCTIONS.iter().filter(|f| f.sends()).count(), 14);
 }
 
 #[test]
