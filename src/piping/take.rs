@@ -401,7 +401,7 @@ impl<'a> Take<'a> {
     async fn write<T, F>(&self, unit: F) -> Result<T, Failed>
     where
         T: Send + 'static,
-        F: FnOnce(&mut crate::store::Tx<'_>, &mut crate::store::Unit<'_>) -> Result<T, StoreError>
+        F: FnMut(&mut crate::store::Tx<'_>, &mut crate::store::Unit<'_>) -> Result<T, StoreError>
             + Send
             + 'static,
     {

@@ -10,13 +10,13 @@
 //! no thread; what is planned for it meanwhile has no address and gets the conversation's when it is
 //! begun ([`super::work`]).
 
-use super::StoreError;
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation};
 use super::reads;
 use super::rows::{BOT, ConversationRow, MessageRow, UserRow, status_code};
 use super::sends::{self, AcceptSend, Target};
 use super::sql::Sql;
+use super::{StoreError, locks};
 use crate::{conversation_columns, vals};
 use switchboard_channels::model::{ConversationId, MessageId, Millis, UserId};
 
@@ -384,6 +384,8 @@ pub async fn copy<S: Sql>(
     job: &Job,
     copies: &[Copy],
 ) -> Result<bool, StoreError> {
+    // Whoever does a job of the conversation meanwhile is waited for.
+    locks::conversation(sql, unit, job.conversation.0).await?;
     if !strike(sql, job).await? {
         return Ok(false);
     }
@@ -406,6 +408,7 @@ pub async fn begin<S: Sql>(
     desk: &ChannelInfo,
     beginning: &Beginning,
 ) -> Result<ConversationId, StoreError> {
+    locks::conversation(sql, unit, beginning.shown.0).await?;
     if let Some((mirror, _)) = mirror_of(sql, beginning.shown, &desk.id).await? {
         return Ok(mirror.id);
     }

@@ -163,16 +163,16 @@ async fn where_shown(api: &Api, live: &Arc<LiveChannel>, args: &Args) -> Result<
     let Some(shown) = about else {
         return target::to_address(live, "channel", &begins);
     };
-    let (desk, title) = (live.info.clone(), name.trim().to_owned());
+    let desk = live.info.clone();
+    let beginning = Beginning {
+        shown,
+        address: begins,
+        title: name.trim().to_owned(),
+    };
     let (mirror, _) = api
         .gateway
         .store
         .write(move |tx, unit| {
-            let beginning = Beginning {
-                shown,
-                address: begins,
-                title,
-            };
             at_once(async {
                 let id = mirror::begin(tx, unit, &desk, &beginning).await?;
                 reads::conversation(tx, id).await

@@ -1,8 +1,8 @@
 //! Mailboxes: one reader at a time, each mail once, and raw mails that go with their message.
 
-use super::super::mailboxes::{self, Claim, PipedMail, Position, Taking};
-use super::super::users;
 use super::*;
+use crate::store::mailboxes::{self, Claim, PipedMail, Position, Taking};
+use crate::store::users;
 use switchboard_channels::model::{Attachment, AttachmentKind, MediaRef};
 
 const LEASE_MS: i64 = 60_000;

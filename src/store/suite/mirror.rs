@@ -1,8 +1,8 @@
 //! Conversations shown at a desk, and answers brought back: noted with the message, done once, in
 //! order, and never in circles.
 
-use super::super::mirror::{self, Beginning, Copy, Desk, Job as MirrorJob, What};
 use super::*;
+use crate::store::mirror::{self, Beginning, Copy, Desk, Job as MirrorJob, What};
 use switchboard_channels::model::{Delete, Edit};
 
 /// The desk.
@@ -308,7 +308,7 @@ async fn who_is_erased_is_erased_at_the_desk_too() {
     bench.came(wrote("ann", "m2")).await;
     let user = bench.conversation(conversation).await.unwrap().user_id;
     bench
-        .unit(move |tx, unit| at_once(super::super::users::delete(tx, unit, user)))
+        .unit(move |tx, unit| at_once(crate::store::users::delete(tx, unit, user)))
         .await;
     for table in [
         "SELECT COUNT(*) FROM messages",

@@ -3,11 +3,13 @@
 
 pub mod dovecot;
 mod keeper;
+pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod smtp;
 
 pub use dovecot::Dovecot;
+pub use postgres::{PostgresDatabase, PostgresServer};
 pub use proxy::{Proxy, Way};
 pub use redis::RedisServer;
 pub use smtp::SmtpServer;
