@@ -94,6 +94,11 @@ pub trait Channel: Send + Sync {
     /// When they do not, or the platform cannot be asked.
     async fn probe(&self, ctx: &Ctx<'_>) -> Result<Health, SendError>;
 
+    /// The name that recipients see, where a caller may add to it (mail).
+    fn sender_name(&self) -> Option<&str> {
+        None
+    }
+
     /// How often the service probes while the channel is paused for its credentials or account, in
     /// seconds. Every minute, where a platform minds no wrong password; mail providers lock an account
     /// that fails too often.

@@ -15,7 +15,7 @@ from checks import Checks
 from world import World
 
 # Judges that belong to no kind.
-OF_THE_SERVICE = ("compose", "events")
+OF_THE_SERVICE = ("compose", "events", "smtp")
 
 # Kinds without a judge, and why. A kind that is neither judged nor listed here fails the run, and so
 # does one that is both.

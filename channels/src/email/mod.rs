@@ -65,6 +65,10 @@ impl Channel for Email {
         self.settings.mailbox.as_ref()
     }
 
+    fn sender_name(&self) -> Option<&str> {
+        self.settings.name.as_deref()
+    }
+
     fn probe_seconds(&self) -> u64 {
         PROBE_SECONDS
     }
