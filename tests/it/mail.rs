@@ -96,15 +96,6 @@ fn carry(mut from: TcpStream, mut to: TcpStream, mut limit: usize) {
     to.shutdown(Shutdown::Both).ok();
 }
 
-/// Says how long something took: nothing depends on it, and people ask.
-#[expect(
-    clippy::print_stderr,
-    reason = "a figure for people, shown with --nocapture"
-)]
-fn figure(what: &str, begun: Instant) {
-    eprintln!("{what}: {:?}", begun.elapsed());
-}
-
 fn database(world: &World) -> rusqlite::Connection {
     let file = world.folder().join("data/switchboard.db");
     rusqlite::Connection::open(file).unwrap()
@@ -171,7 +162,6 @@ async fn five_thousand_mails_become_one_message_each_though_the_process_is_kille
         (count(&db, "SELECT last_uid FROM mailboxes") == MAILS as i64).then_some(())
     })
     .await;
-    figure("5,000 mails with ten kills", begun);
     world.signal("TERM");
     assert!(world.wait_end().success());
     let db = database(&world);
@@ -213,7 +203,6 @@ async fn a_mail_is_a_message_with_its_attachment_and_is_marked_only_afterwards()
           Content-Disposition: attachment; filename=faktura.pdf\r\n\r\nJVBERi0xLjQK\r\n--b--\r\n",
     );
     let message = came(&world, "Hej!").await;
-    figure("from the mailbox to the chat backend over IDLE", begun);
     assert_eq!(message["conversation_source"], "em");
     let link = message["attachments"][0][1].as_str().unwrap().to_owned();
     let file = until("the attachment", || async {
