@@ -17,11 +17,11 @@ use crate::outbound::lanes::{Runner, Work};
 use crate::outbound::worker::ChannelWork;
 use crate::queue::LaneId;
 use crate::sandbox::{Sandbox, SandboxHandle};
-use crate::store::Store;
+use crate::store::postgres::Presence;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{inbound, reconcile, upkeep};
+use crate::{inbound, piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,6 +124,9 @@ pub async fn serve(
         }
         start_lanes(&gateway, &options.channels, &tasks, &stop);
         start_upkeep(&gateway, &config, &tasks, &stop);
+    }
+    if works(Role::Piping) {
+        piping::start(&gateway, &options.channels, &tasks, &stop);
     }
     tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();
@@ -302,8 +305,11 @@ fn open_spool(gateway: &Gateway, config: &Config) -> anyhow::Result<()> {
 /// # Errors
 /// When the store cannot be opened or changed.
 pub async fn migrate(config: &Config) -> anyhow::Result<String> {
-    let path = build::sqlite_path(config)?;
-    Store::open(&path, Vec::new(), config.server.public_url.as_str()).await?;
+    build::open_store(config, Vec::new(), Presence::Visitor).await?;
     let version = crate::store::migrate::VERSION;
-    Ok(format!("{}: schema version {version}", path.display()))
+    let store = match &config.store.url {
+        StoreUrl::Sqlite(path) => path.display().to_string(),
+        url @ StoreUrl::Postgres(_) => format!("{url:?}"),
+    };
+    Ok(format!("{store}: schema version {version}"))
 }

@@ -76,11 +76,13 @@ kinds! {
     whatsapp, "whatsapp", ["wa"];
     line, "line", ["ln"];
     messenger, "messenger", ["fb", "ig"];
+    slack, "slack", ["sl"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
+    email, "email", ["em"];
 }
 
 /// The kind of this name.

@@ -3,7 +3,8 @@
 use crate::config::{
     ChannelConfig, Config, ConfigError, MediaUrl, OnUnsure, QueueUrl, StoreUrl, TokenHash,
 };
-use crate::gateway::{Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::gateway::{Bell, Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::mail::kept::Mails;
 use crate::mail::stream::Connector;
 use crate::media::files::Files;
 use crate::outbound::mailer::SmtpMailer;
@@ -13,7 +14,9 @@ use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
-use crate::store::{Receiver, Store, upkeep as store_upkeep};
+use crate::store::mailboxes;
+use crate::store::postgres::{Place, Presence};
+use crate::store::{Receiver, Store, StoreError, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -29,7 +32,6 @@ const OWN_RATE: f64 = 100_000.0;
 
 /// Opens the store and builds everything around it.
 pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Result<Arc<Gateway>> {
-    let path = sqlite_path(config)?;
     let receivers = config
         .webhooks
         .iter()
@@ -38,11 +40,21 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             events: w.events.iter().map(|e| e.as_str().to_owned()).collect(),
         })
         .collect();
-    let store = Store::open(&path, receivers, config.server.public_url.as_str()).await?;
-    // This process alone has the store, so no attempt that is open in it is anybody's.
-    store
-        .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
-        .await?;
+    let presence = match config.queue.url {
+        QueueUrl::Memory => Presence::Alone,
+        QueueUrl::Redis(_) => Presence::OneOfMany,
+    };
+    let store = open_store(config, receivers, presence).await?;
+    if presence == Presence::Alone {
+        // This process alone has the store, so no attempt that is open in it is anybody's.
+        store
+            .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
+            .await?;
+        // Nor does anybody read a mailbox.
+        store
+            .write(|tx, _| at_once(mailboxes::forget_leases(tx)))
+            .await?;
+    }
     let mut channels = BTreeMap::new();
     let mut lanes = Vec::new();
     for channel in &config.channels {
@@ -69,22 +81,22 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         QueueUrl::Memory => MemoryQueue::new(lanes, fence),
         QueueUrl::Redis(_) => anyhow::bail!("queue.url: Redis is not built into this release"),
     };
-    let files = match &config.media.url {
-        MediaUrl::Dir(path) => Files::new(path),
+    let (files, mails) = match &config.media.url {
+        MediaUrl::Dir(path) => (Files::new(path), Mails::new(Files::new(path.join("mail")))),
         MediaUrl::Object(_) => {
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
-    let connector = Connector::new(&config.mail.trusted_ca)
-        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))?;
     Ok(Arc::new(Gateway {
         store,
         queue,
         channels,
         hooks,
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
-        mailer: Arc::new(SmtpMailer::new(connector)),
+        mailer: Arc::new(SmtpMailer::new(connector(config)?)),
         files,
+        mails,
+        bell: Bell::default(),
         spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
@@ -102,11 +114,28 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
     }))
 }
 
-pub(super) fn sqlite_path(config: &Config) -> anyhow::Result<PathBuf> {
+/// How mail servers are connected to.
+pub(super) fn connector(config: &Config) -> Result<Connector, ConfigError> {
+    Connector::new(&config.mail.trusted_ca)
+        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))
+}
+
+/// Opens the store that the configuration names.
+pub(super) async fn open_store(
+    config: &Config,
+    receivers: Vec<Receiver>,
+    presence: Presence,
+) -> Result<Store, StoreError> {
+    let public_url = config.server.public_url.as_str();
     match &config.store.url {
-        StoreUrl::Sqlite(path) => Ok(path.clone()),
-        StoreUrl::Postgres(_) => {
-            anyhow::bail!("store.url: PostgreSQL is not built into this release")
+        StoreUrl::Sqlite(path) => Store::open(path, receivers, public_url).await,
+        StoreUrl::Postgres(url) => {
+            let place = Place {
+                url: url.clone(),
+                connections: config.store.connections,
+                presence,
+            };
+            Store::connect(&place, receivers, public_url).await
         }
     }
 }

@@ -1,9 +1,11 @@
 //! `switchboard check`: can what the configuration names be used?
 
-use super::build::sqlite_path;
+use super::build::{connector, open_store};
 use crate::config::Config;
+use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::transport::HttpTransport;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::postgres::Presence;
 use switchboard_channels::kit::http::Ctx;
 
 /// One thing that `check` looked at.
@@ -23,8 +25,7 @@ pub struct Finding {
 /// When the looking itself fails.
 pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>> {
     let config = config.with_sandbox();
-    let path = sqlite_path(&config)?;
-    let store = match Store::open(&path, Vec::new(), config.server.public_url.as_str()).await {
+    let store = match open_store(&config, Vec::new(), Presence::Visitor).await {
         Ok(store) => store.ping().await.map(|()| "opens and answers".to_owned()),
         // The running service has it: then it is open, and the service says how it is.
         Err(StoreError::Locked(_)) => Ok("is open in another process".to_owned()),
@@ -33,6 +34,7 @@ pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>
     let mut findings = vec![finding("store", store.map_err(|e| e.to_string()))];
     findings.push(finding("queue", Ok("lives inside the service".to_owned())));
     let transport = HttpTransport::new(config.media.allow_private_hosts.clone())?;
+    let mailer = SmtpMailer::new(connector(&config)?);
     for channel in &config.channels {
         let subject = format!("channel {}", channel.id);
         let built = channel.build(&config.server.public_url);
@@ -40,7 +42,10 @@ pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>
             Err(error) => Err(error.to_string()),
             Ok(_) if offline => Ok("is configured".to_owned()),
             Ok(adapter) => adapter
-                .probe(&Ctx::new(&transport, crate::store::now()))
+                .probe(&Ctx {
+                    mailer: &mailer,
+                    ..Ctx::new(&transport, crate::store::now())
+                })
                 .await
                 .map(|health| format!("works as {}", health.account))
                 .map_err(|error| error.to_string()),

@@ -180,7 +180,8 @@ async fn apply(
     Ok((fates, wakes))
 }
 
-fn taken(fates: &[Vec<Fate>]) -> &'static str {
+/// How a request is counted whose events became this.
+pub(crate) fn taken(fates: &[Vec<Fate>]) -> &'static str {
     if fates.iter().flatten().any(|fate| *fate != Fate::Duplicate) {
         "accepted"
     } else {
@@ -188,7 +189,8 @@ fn taken(fates: &[Vec<Fate>]) -> &'static str {
     }
 }
 
-fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
+/// Counts what was new.
+pub(crate) fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
     for (batch, fates) in batches.iter().zip(fates) {
         for (event, fate) in batch.events.iter().zip(fates) {
             if *fate == Fate::Duplicate {
@@ -206,7 +208,7 @@ fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
 
 /// Sorts the events by the account that they are for. Only channels that hold the very secret that
 /// verified the request can be meant; what is for none of them is kept raw.
-fn route(
+pub(crate) fn route(
     gateway: &Gateway,
     live: &Arc<LiveChannel>,
     request: &Inbound,

@@ -5,13 +5,14 @@
 //! doubt: begun without a receipt.
 
 use super::StoreError;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::progress::{
     PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent, settle,
     take_early,
 };
 use super::rows::from_json;
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::SendError;
@@ -108,6 +109,7 @@ pub async fn begin<S: Sql>(
             vals![begin.fence, conversation.0],
         )
         .await?;
+    unit.holds(conversation.0);
     let Some(mut won) = won else {
         let row = sql
             .row(
@@ -417,6 +419,21 @@ pub async fn taken<S: Sql>(
     taken: &Taken,
 ) -> Result<After, StoreError> {
     let key = taken.key;
+    let mut names: Vec<_> = taken.receipt.platform_ids.iter().collect();
+    names.sort();
+    for id in names {
+        // A status may come under it at this moment: whoever comes second sees the first.
+        locks::name(sql, Name::PlatformId(&taken.channel, id)).await?;
+    }
+    if taken.receipt.alias.is_some() {
+        // The person must not become another one between the reading and the writing.
+        let lock = Text::lock(
+            "SELECT 1 FROM conversations c JOIN users u ON u.id = c.user_id
+             WHERE c.id = $1 FOR NO KEY UPDATE OF u",
+        );
+        sql.later(lock, vals![taken.conversation.0]).await?;
+    }
+    locks::conversation(sql, unit, taken.conversation.0).await?;
     record(sql, unit, key, "sent", None).await?;
     let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
     let mut early = Vec::new();
@@ -522,6 +539,7 @@ async fn finish_sent<S: Sql>(
     if closed > 0 {
         settle(sql, unit, message).await?;
         sms_sent(sql, unit, message).await?;
+        email_sent(sql, unit, message).await?;
     }
     Ok(())
 }
@@ -550,6 +568,32 @@ async fn sms_sent<S: Sql>(
     unit.emit(sql, "sms-sent", group, &data).await
 }
 
+/// The seeds' event of an e-mail that went out.
+async fn email_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    if !unit.wanted("email-sent") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT c.user_id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+             WHERE m.id = $1 AND c.source = 'em'",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let user = UserId(row.int()?);
+    let Some(message) = super::reads::message(sql, message).await? else {
+        return Ok(());
+    };
+    let data = payload::email_sent(user, &message, unit.links, unit.now);
+    unit.emit(sql, "email-sent", message.conversation_id.0, &data)
+        .await
+}
+
 /// A part that was not taken, and is tried again later.
 #[derive(Debug, Clone)]
 pub struct PutOff {
@@ -572,6 +616,7 @@ pub async fn put_off<S: Sql>(
     put_off: &PutOff,
 ) -> Result<(), StoreError> {
     let key = put_off.key;
+    locks::of_message(sql, key.message).await?;
     let words = put_off
         .error
         .words
@@ -628,6 +673,7 @@ pub async fn hand_back<S: Sql>(
     key: PartKey,
     next_at: Millis,
 ) -> Result<(), StoreError> {
+    locks::of_message(sql, key.message).await?;
     sql.exec(
         "UPDATE parts SET state = 'waiting', attempts = attempts - 1 WHERE message_id = $1
             AND idx = $2 AND state = 'begun'",
@@ -706,6 +752,7 @@ pub async fn fail<S: Sql>(
     message: MessageId,
     failure: &Failure,
 ) -> Result<(), StoreError> {
+    locks::of_message(sql, message).await?;
     if let Some(key) = failure.part {
         let words = Some((failure.code.as_str(), failure.message.as_str()));
         let open = sql

@@ -122,7 +122,10 @@ fn answer(function: &str, message: MessageId, answers: &[String]) -> Value {
     let read = |text: &String| serde_json::from_str(text).unwrap_or(Value::Null);
     let first = || answers.first().map_or(Value::Null, read);
     match function {
-        "messaging-platforms-send-message" | "direct-message" => json!(true),
+        "messaging-platforms-send-message"
+        | "direct-message"
+        | "send-email"
+        | "send-custom-email" => json!(true),
         "send-message" => answers::stored_message(message, ""),
         // The ids of all parts, as if they had been one request.
         "line-send-message" => {

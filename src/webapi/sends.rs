@@ -53,7 +53,7 @@ pub async fn send(
 }
 
 /// The answer to a call whose key was used before, without looking at anything else.
-async fn answered_before(
+pub(super) async fn answered_before(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -62,11 +62,17 @@ async fn answered_before(
     let Some(idempotency) = options.idempotency(function, args) else {
         return Ok(None);
     };
-    let known = api
-        .gateway
-        .store
-        .read(move |tx| at_once(sends::known(tx, function, &idempotency)))
+    let store = &api.gateway.store;
+    let asked = idempotency.clone();
+    let mut known = store
+        .read(move |tx| at_once(sends::known(tx, function, &asked)))
         .await?;
+    if known.is_some() {
+        // What is answered from here counts as accepted. A reader may see what is not on the disk
+        // yet; the result of a unit is.
+        let sure = store.write(move |tx, _| at_once(sends::known(tx, function, &idempotency)));
+        known = sure.await?.0;
+    }
     match known {
         None => Ok(None),
         Some(Accepted::Known { message }) => wait_for(api, function, message, options.wait)
@@ -84,7 +90,7 @@ fn conflict() -> ApiError {
 }
 
 /// Plans, accepts and waits.
-async fn deliver(
+pub(super) async fn deliver(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -118,6 +124,7 @@ async fn deliver(
         choices: content.choices.clone(),
         template: content.template.clone(),
         expires_at: options.expires_in_ms.map(|_| deadline_at),
+        mail: content.mail.clone(),
         ..Outgoing::new(MessageId(0), address)
     };
     let parts = live.channel.plan(&outgoing)?;
@@ -128,7 +135,7 @@ async fn deliver(
     let send = AcceptSend {
         channel: live.info.clone(),
         target,
-        author: BOT,
+        author: content.author,
         function: function.to_owned(),
         text: shown_text(&content),
         attachments: stored_attachments(&content.attachments),
@@ -383,7 +390,8 @@ pub async fn direct_message(
     header_key: Option<&str>,
 ) -> Result<Success, ApiError> {
     let users = args.ids("user_ids")?;
-    let content = content(args, Links::Named)?;
+    let mut content = content(args, Links::Named)?;
+    content.mail.subject = super::mail::subject(args)?;
     let options = Options::read(api, args, header_key)?;
     let mut targets = Vec::with_capacity(users.len());
     // All are found before the first is accepted, so that a refusal leaves nothing half done.

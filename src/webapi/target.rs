@@ -80,6 +80,19 @@ pub enum To {
     },
 }
 
+impl To {
+    /// The name that the recipient sees, with this behind it.
+    pub fn sender_name(&self, suffix: &str) -> String {
+        match self {
+            Self::Platform { live, .. } => live
+                .channel
+                .sender_name()
+                .map_or_else(|| suffix.to_owned(), |name| format!("{name} {suffix}")),
+            Self::Ticket { .. } => suffix.to_owned(),
+        }
+    }
+}
+
 /// Finds whom a call is for.
 pub async fn find(api: &Api, function: &str, args: &Args) -> Result<To, ApiError> {
     match ADDRESSED.iter().find(|a| a.function == function) {
@@ -89,6 +102,27 @@ pub async fn find(api: &Api, function: &str, args: &Args) -> Result<To, ApiError
         }
         None => platform_send(api, args).await,
     }
+}
+
+/// An address to be mailed to; with `begins`, in a conversation of its own.
+pub async fn mail(
+    api: &Api,
+    args: &Args,
+    argument: &str,
+    address: &str,
+    begins: bool,
+) -> Result<To, ApiError> {
+    let live = channel_of_kind(api, "email", args, "").await?;
+    let mut to = to_address(&live, argument, address)?;
+    if let To::Platform {
+        target: Target::Recipient(recipient),
+        ..
+    } = &mut to
+        && begins
+    {
+        recipient.thread = Some(format!("sent:{}", uuid::Uuid::new_v4().simple()));
+    }
+    Ok(to)
 }
 
 /// The recipient of an address, over a channel.

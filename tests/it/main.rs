@@ -18,6 +18,7 @@ mod files;
 mod full;
 
 mod limits;
+mod mail;
 mod operators;
 mod order;
 mod repeats;

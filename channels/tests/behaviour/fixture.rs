@@ -11,12 +11,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchboard_channels::kit::http::{Headers, Inbound, Method, Response, Via};
+use switchboard_channels::kit::mail;
 use switchboard_channels::kit::settings::Common;
 use switchboard_channels::model::Millis;
 use switchboard_channels::{Channel, KINDS, Kind};
 
 /// The time at which every fixture arrives and every part is delivered.
 pub const NOW: Millis = Millis(1_795_000_100_000);
+
+/// When the mailbox took every mail of the fixtures: a minute and a half before it is fetched.
+const MAIL_TAKEN_AT: i64 = NOW.0 - 90_000;
 
 /// `fixtures/settings.json`: the account that the fixtures belong to.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,6 +60,12 @@ impl Setup {
 fn collect_secrets(value: &Value, secret: bool, found: &mut Vec<String>) {
     match value {
         Value::String(text) if secret && !text.is_empty() => found.push(text.clone()),
+        // A server's URL with a login in it.
+        Value::String(text) => found.extend(
+            url::Url::parse(text)
+                .ok()
+                .and_then(|u| u.password().map(str::to_owned)),
+        ),
         Value::Array(items) => items.iter().for_each(|v| collect_secrets(v, secret, found)),
         Value::Object(fields) => {
             for (key, v) in fields {
@@ -108,6 +118,10 @@ impl Subject {
 
     /// Reads an inbound fixture's request.
     pub fn inbound(&self, name: &str) -> Result<Inbound, String> {
+        let mail = with(&self.path("inbound", name), "eml");
+        if mail.exists() {
+            return self.mail(name, &mail);
+        }
         let file = with(&self.path("inbound", name), "http");
         let (line, headers, body) = read_http(&file)?;
         let mut words = line.split(' ');
@@ -131,6 +145,32 @@ impl Subject {
             method,
             url: format!("{}{target}", webhook.origin().ascii_serialization()),
             query: query.to_owned(),
+            headers,
+            body: body.into(),
+            received_at: NOW,
+        })
+    }
+
+    /// Reads a mail as the mailbox loop brings it: with CRLF line ends, as servers hand it out. Bare line
+    /// feeds in a file are what an editor makes of them.
+    fn mail(&self, name: &str, file: &Path) -> Result<Inbound, String> {
+        let bytes = fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let mut body = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            if byte == b'\n' && body.last() != Some(&b'\r') {
+                body.push(b'\r');
+            }
+            body.push(byte);
+        }
+        let headers = Headers::default()
+            .with(mail::headers::INTERNAL_DATE, MAIL_TAKEN_AT.to_string())
+            .with(mail::headers::MAILBOX, "INBOX")
+            .with(mail::headers::KEPT, format!("kept/{name}"));
+        Ok(Inbound {
+            via: Via::Mailbox,
+            method: Method::Post,
+            url: self.setup()?.webhook_url,
+            query: String::new(),
             headers,
             body: body.into(),
             received_at: NOW,
@@ -173,7 +213,13 @@ impl Subject {
             }
         }
         let faults = &mut census.faults;
-        census.inbound = pairs(&self.dir.join("inbound"), &["http", "json"], &[], faults);
+        // Mail is fetched, everything else is posted.
+        let request = if self.kind.name == "email" {
+            "eml"
+        } else {
+            "http"
+        };
+        census.inbound = pairs(&self.dir.join("inbound"), &[request, "json"], &[], faults);
         census.outbound = pairs(
             &self.dir.join("outbound"),
             &["json", "parts.json"],
@@ -202,7 +248,7 @@ impl Subject {
 /// The names of a kind's fixtures by family, and the walker's complaints.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// `inbound/NAME.http` with `NAME.json`.
+    /// `inbound/NAME.http` (mail: `NAME.eml`) with `NAME.json`.
     pub inbound: Vec<String>,
     /// `outbound/NAME.json` with `NAME.parts.json`.
     pub outbound: Vec<String>,

@@ -83,6 +83,27 @@ impl Setup {
         self
     }
 
+    /// With a channel of this kind and these keys alone, for platforms that are no sandbox.
+    #[must_use]
+    pub fn bare_channel(mut self, id: &str, kind: &str, keys: Value) -> Self {
+        let mut channel = Map::new();
+        extend(
+            &mut channel,
+            json!({"id": id, "kind": kind, "rate_per_second": 1000, "rate_burst": 1000,
+                "unsure_wait_seconds": 1}),
+        );
+        extend(&mut channel, keys);
+        self.channels.push(Value::Object(channel));
+        self
+    }
+
+    /// With a text that must stand in no log.
+    #[must_use]
+    pub fn secret(mut self, text: &str) -> Self {
+        self.secrets.push(text.to_owned());
+        self
+    }
+
     /// With this setting, by dotted key (`retry.stuck_after`).
     #[must_use]
     pub fn set(mut self, key: &str, value: Value) -> Self {
