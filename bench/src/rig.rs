@@ -3,7 +3,7 @@
 use crate::load::{self, Connection, request};
 use crate::report::Report;
 use crate::report::median;
-use crate::servers::{Pair, Servers, connect};
+use crate::servers::{self, Pair, Servers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -327,7 +327,7 @@ impl Place {
     pub fn fill(&self, statements: &[String]) -> Result<()> {
         let all = format!("BEGIN; {}; COMMIT", statements.join(";\n"));
         if self.store.starts_with("postgres") {
-            return Ok(connect(&self.store)?.batch_execute(&all)?);
+            return servers::run(&self.store, &all);
         }
         let connection = rusqlite::Connection::open(self.folder.join("bench.db"))?;
         connection.pragma_update(None, "synchronous", "OFF")?;
@@ -340,12 +340,12 @@ impl Place {
     /// Brings the numbers that PostgreSQL gives above those that were filled in.
     pub fn renumber(&self) -> Result<()> {
         if self.store.starts_with("postgres") {
-            let mut client = connect(&self.store)?;
             for table in ["users", "conversations", "messages"] {
-                client.batch_execute(&format!(
+                let renumber = format!(
                     "SELECT setval(pg_get_serial_sequence('{table}', 'id'),
                         (SELECT MAX(id) FROM {table})); ANALYZE {table}"
-                ))?;
+                );
+                servers::run(&self.store, &renumber)?;
             }
         }
         Ok(())

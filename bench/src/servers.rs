@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use switchboard_testkit::servers::RedisServer;
+use tokio_postgres::{Client, NoTls};
 
 /// A store and a queue that go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,8 +65,10 @@ impl Servers {
         let number = self.made.get() + 1;
         self.made.set(number);
         let name = format!("bench{number}");
-        connect(&self.postgres.url("postgres"))?
-            .batch_execute(&format!("CREATE DATABASE {name}"))?;
+        run(
+            &self.postgres.url("postgres"),
+            &format!("CREATE DATABASE {name}"),
+        )?;
         let redis = self.redis.url();
         let redis = redis.trim_end_matches("/0");
         Ok((
@@ -161,7 +164,7 @@ impl Postgres {
             port,
         };
         let begun = Instant::now();
-        while connect(&server.url("postgres")).is_err() {
+        while run(&server.url("postgres"), "SELECT 1").is_err() {
             ensure!(begun.elapsed() < START_MAX, "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -186,7 +189,16 @@ impl Drop for Postgres {
     }
 }
 
-/// A connection to a database of PostgreSQL.
-pub fn connect(url: &str) -> Result<postgres::Client> {
-    postgres::Client::connect(url, postgres::NoTls).context("PostgreSQL does not answer")
+/// A connection to a database of PostgreSQL, served by a task of this runtime.
+pub async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .context("PostgreSQL does not answer")?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Runs statements without parameters.
+pub fn run(url: &str, statements: &str) -> Result<()> {
+    crate::load::alone(async { Ok(connect(url).await?.batch_execute(statements).await?) })
 }
