@@ -116,8 +116,9 @@ pub async fn serve(
         open_spool(&gateway, &config)?;
         tasks.spawn(inbound::replay(Arc::clone(&gateway), stop.clone()));
     }
+    tasks.spawn(upkeep::listener(Arc::clone(&gateway), stop.clone()));
     if works(Role::Worker) {
-        upkeep::restore_pauses(&gateway).await?;
+        upkeep::match_pauses(&gateway).await?;
         let due = reconcile::reconcile(&gateway).await?;
         if due > 0 {
             tracing::info!(due, "waiting work was found in the store");
@@ -256,6 +257,7 @@ fn start_upkeep(
     tasks.spawn(upkeep::reconciler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::scheduler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::expirer(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(upkeep::echoer(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::prober(Arc::clone(gateway), stop.clone()));
     tasks.spawn(Arc::clone(&gateway.mailer).sweep(stop.clone()));
     tasks.spawn(upkeep::pruner(Arc::clone(gateway), keep, stop.clone()));

@@ -8,6 +8,7 @@
 //! It does *not* retry, wait, send or decide what a failure means.
 
 pub mod deliveries;
+pub mod echoes;
 pub mod inbound;
 pub mod locks;
 pub mod mailboxes;

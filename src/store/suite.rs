@@ -453,7 +453,7 @@ fn begin_at(conversation: ConversationId, fence: i64) -> Begin {
 /// What the platform answered to a part.
 fn receipt(job: &Job, platform_id: &str) -> Taken {
     Taken {
-        key: job.key(),
+        attempt: job.attempt_key(),
         conversation: job.conversation,
         channel: "bot".to_owned(),
         alias_scope: "channel:bot".to_owned(),

@@ -76,8 +76,8 @@ impl Channel for Slack {
     }
 
     /// Installations of one app share its request URL: events name their workspace.
-    fn account_key(&self) -> Option<&str> {
-        self.api.settings.team_id.as_deref()
+    fn account_keys(&self) -> Vec<&str> {
+        self.api.settings.team_id.as_deref().into_iter().collect()
     }
 
     fn verify(&self, request: &Inbound) -> Result<(), Rejected> {
