@@ -85,7 +85,8 @@ const ACCOUNT: &str = "postgres";
 /// A server that does not take connections after so long will not.
 const START_MAX: Duration = Duration::from_secs(60);
 
-fn in_path(program: &str) -> bool {
+/// Whether a program is installed where programs are looked for.
+pub fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }

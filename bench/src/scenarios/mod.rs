@@ -39,7 +39,7 @@ pub fn run(name: &str, rig: &Rig, size: &Size, report: &mut Report) -> Result<()
     }
     match name {
         "queue-memory-depth" => queue::memory(size, report),
-        "queue-redis-depth" => queue::redis(rig, size, report),
+        "queue-redis-depth" => queue::redis(size, report),
         other => bail!("there is no scenario {other}"),
     }
 }
