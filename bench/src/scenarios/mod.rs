@@ -30,7 +30,7 @@ pub const ALL: [&str; 12] = [
 ];
 
 /// Measures one scenario.
-pub fn run(name: &str, rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn run(name: &'static str, rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     if !name.starts_with("queue-") {
         for pair in rig.pairs(name, report)? {
             over(name, rig, size, pair, report)?;
