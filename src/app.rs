@@ -21,7 +21,7 @@ use crate::store::postgres::Presence;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{inbound, piping, reconcile, upkeep};
+use crate::{inbound, mirror, piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -116,14 +116,22 @@ pub async fn serve(
         open_spool(&gateway, &config)?;
         tasks.spawn(inbound::replay(Arc::clone(&gateway), stop.clone()));
     }
+    tasks.spawn(upkeep::listener(Arc::clone(&gateway), stop.clone()));
     if works(Role::Worker) {
-        upkeep::restore_pauses(&gateway).await?;
+        upkeep::match_pauses(&gateway).await?;
         let due = reconcile::reconcile(&gateway).await?;
         if due > 0 {
             tracing::info!(due, "waiting work was found in the store");
         }
         start_lanes(&gateway, &options.channels, &tasks, &stop);
         start_upkeep(&gateway, &config, &tasks, &stop);
+        if gateway
+            .channels
+            .values()
+            .any(|c| c.channel.mirror().is_some())
+        {
+            tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
+        }
     }
     if works(Role::Piping) {
         piping::start(&gateway, &options.channels, &tasks, &stop);
@@ -256,6 +264,7 @@ fn start_upkeep(
     tasks.spawn(upkeep::reconciler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::scheduler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::expirer(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(upkeep::echoer(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::prober(Arc::clone(gateway), stop.clone()));
     tasks.spawn(Arc::clone(&gateway.mailer).sweep(stop.clone()));
     tasks.spawn(upkeep::pruner(Arc::clone(gateway), keep, stop.clone()));

@@ -1,6 +1,8 @@
 //! Whether everything can be measured. No figure is judged: the machine that runs this is slow, and
 //! what it runs is not optimised.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
+
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};

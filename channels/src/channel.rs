@@ -37,10 +37,11 @@ pub trait Channel: Send + Sync {
     /// What the platform can carry.
     fn capabilities(&self) -> &Capabilities;
 
-    /// The account's key as the platform writes it into events, where several accounts share one
-    /// webhook URL (WhatsApp: the phone number id). `None`: the URL alone tells the account.
-    fn account_key(&self) -> Option<&str> {
-        None
+    /// The account's keys as the platform writes them into events, where several accounts share one
+    /// webhook URL (WhatsApp: the phone number id; Messenger: the page and the Instagram account that is
+    /// linked to it), the usual one first. None: the URL alone tells the account.
+    fn account_keys(&self) -> Vec<&str> {
+        Vec::new()
     }
 
     /// The mailbox out of which the service fetches what this channel parses, for platforms that

@@ -82,6 +82,7 @@ kinds! {
     twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
+    google_business_messages, "google-business-messages", ["gb"];
     email, "email", ["em"];
 }
 

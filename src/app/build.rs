@@ -12,9 +12,11 @@ use crate::outbound::policy::{self, Policy};
 use crate::outbound::transport::HttpTransport;
 use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
+use crate::queue::redis::{Options, RedisQueue};
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
 use crate::store::mailboxes;
+use crate::store::mirror::Desk;
 use crate::store::postgres::{Place, Presence};
 use crate::store::{Receiver, Store, StoreError, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
@@ -79,7 +81,11 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
     let fence = crate::store::now().0.saturating_mul(1000);
     let queue: Arc<dyn Queue> = match &config.queue.url {
         QueueUrl::Memory => MemoryQueue::new(lanes, fence),
-        QueueUrl::Redis(_) => anyhow::bail!("queue.url: Redis is not built into this release"),
+        QueueUrl::Redis(url) => RedisQueue::open(url.expose(), lanes, Options::default())
+            .await
+            .map_err(|e| {
+                ConfigError::new("queue.url", e.0, "redis://host:6379/0 (rediss:// for TLS)")
+            })?,
     };
     let (files, mails) = match &config.media.url {
         MediaUrl::Dir(path) => (Files::new(path), Mails::new(Files::new(path.join("mail")))),
@@ -87,6 +93,15 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
+    // The store notes what is to be shown; which channels show others, only they know.
+    let desk = |live: &Arc<LiveChannel>| {
+        let mirror = live.channel.mirror()?;
+        Some(Desk {
+            channel: live.info.id.clone(),
+            shows: mirror.channels.clone(),
+        })
+    };
+    let store = store.with_desks(channels.values().filter_map(desk).collect());
     Ok(Arc::new(Gateway {
         store,
         queue,
@@ -100,6 +115,8 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
+        mirror: tokio::sync::Notify::new(),
+        rebuild: tokio::sync::Notify::new(),
         limits: GatewayLimits {
             public_url: config.server.public_url.as_str().to_owned(),
             body_limit_bytes: config.server.body_limit_bytes,
@@ -154,7 +171,7 @@ fn live_channel(config: &Config, channel: &ChannelConfig) -> anyhow::Result<Live
     let in_flight = channel
         .max_in_flight
         .unwrap_or(adapter.capabilities().pacing.max_in_flight);
-    // One process is all there is, so the total over all processes bounds this one.
+    // More than the total over all processes this one never gets.
     let in_flight = channel
         .max_in_flight_total
         .map_or(in_flight, |total| total.min(in_flight));
@@ -190,6 +207,7 @@ fn channel_limits(config: &Config, channel: &ChannelConfig, live: &LiveChannel) 
         .or(rate_per_recipient_per_second);
     Limits {
         rate: Rate::new(per_second, burst),
+        max_leases: channel.max_in_flight_total.and_then(NonZeroU32::new),
         recipient: recipient
             .map(|r| Rate::new(r, channel.recipient_burst.unwrap_or(recipient_burst))),
         ..own_limits(config)
@@ -211,6 +229,7 @@ fn own_limits(config: &Config) -> Limits {
     Limits {
         rate: Rate::new(OWN_RATE, u32::MAX),
         recipient: None,
+        max_leases: None,
         lease: Duration::from_secs(config.queue.lease_seconds),
         breaker_failures: config.retry.breaker_failures,
         breaker_rest: Duration::from_secs(config.retry.breaker_rest_seconds),

@@ -6,8 +6,7 @@ use super::policy::{self, DeadReason, PauseReason, Resend, Situation, Step};
 use crate::gateway::{Gateway, LiveChannel};
 use crate::queue::{Due, Lease, Outcome, Priority};
 use crate::store::at_once;
-use crate::store::progress::PartKey;
-use crate::store::work::{self, After, Begin, Begun, Failure, Job, PutOff, Taken};
+use crate::store::work::{self, After, AttemptKey, Begin, Begun, Failure, Job, PutOff, Taken};
 use crate::store::{StoreError, people, upkeep};
 use crate::telemetry::names;
 use async_trait::async_trait;
@@ -96,7 +95,7 @@ impl Work for ChannelWork {
         // What was begun within the last turn must not be left open.
         match begun {
             Some(Begun::Deliver(job)) => {
-                self.hand_back(job.key(), crate::store::now()).await;
+                self.hand_back(job.attempt_key(), crate::store::now()).await;
                 Some(Due::now(conversation.0, Priority::Normal))
             }
             Some(Begun::Nothing) => None,
@@ -190,10 +189,12 @@ impl ChannelWork {
     async fn request(&self, job: &Job) -> Result<Receipt, SendError> {
         let (gateway, live) = (Arc::clone(&self.gateway), Arc::clone(&self.live));
         let part = job.part.clone();
-        let (reply_token, window_until) = (job.reply_token.clone(), job.window_until);
+        let (reply_token, quote_token) = (job.reply_token.clone(), job.quote_token.clone());
+        let window_until = job.window_until;
         let mut request = tokio::spawn(async move {
             let ctx = Ctx {
                 reply_token,
+                quote_token,
                 window_until,
                 ..gateway.ctx()
             };
@@ -208,12 +209,13 @@ impl ChannelWork {
                     Err(SendError::new(Class::Unsure, "adapter", "the adapter broke off"))
                 }),
                 _ = alive.tick() => {
-                    let key = job.key();
+                    let attempt = job.attempt_key();
                     let write = self.gateway.store.write(move |tx, unit| {
-                        at_once(work::heartbeat(tx, unit, key))
+                        at_once(work::heartbeat(tx, unit, attempt))
                     });
-                    if let Err(error) = write.await {
-                        tracing::warn!(%error, "no sign of life");
+                    match write.await {
+                        Ok((held, _)) => self.in_time(held),
+                        Err(error) => tracing::warn!(%error, "no sign of life"),
                     }
                 }
             }
@@ -269,10 +271,11 @@ impl ChannelWork {
             _ => format!("kind:{}", self.live.info.kind),
         };
         let taken = Taken {
-            key: job.key(),
+            attempt: job.attempt_key(),
             conversation: job.conversation,
             channel: self.live.info.id.clone(),
             alias_scope: scope,
+            place: self.place(&receipt),
             receipt,
             next: at_hand.then(|| self.begin_at(lease)),
         };
@@ -292,6 +295,12 @@ impl ChannelWork {
             (Begun::Nothing, Some(_)) => Next::Again,
             (begun, _) => Next::Begun(begun),
         }
+    }
+
+    /// Where a conversation goes on that began with this receipt, at a desk.
+    fn place(&self, receipt: &Receipt) -> Option<String> {
+        let first = receipt.platform_ids.first()?;
+        self.live.channel.mirror_goes_on(first)
     }
 
     async fn report(&self, outcome: Outcome) {
@@ -367,7 +376,7 @@ impl ChannelWork {
                     .words
                     .unwrap_or_else(|| switchboard_channels::Words::new(error.class.name(), ""));
                 let failure = Failure {
-                    part: Some(job.key()),
+                    attempt: Some(job.attempt_key()),
                     class: error.class.name().to_owned(),
                     code: words.code,
                     message: words.message,
@@ -400,19 +409,33 @@ impl ChannelWork {
     ) {
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         let put_off = PutOff {
-            key: job.key(),
+            attempt: job.attempt_key(),
             error,
             next_at: crate::store::now().plus(wait_ms),
             unsure,
             counts,
         };
-        self.write(move |tx, unit| at_once(work::put_off(tx, unit, &put_off)))
+        let recorded = self
+            .write(move |tx, unit| at_once(work::put_off(tx, unit, &put_off)))
             .await;
+        self.in_time(recorded);
     }
 
-    async fn hand_back(&self, key: PartKey, next_at: Millis) {
-        self.write(move |tx, unit| at_once(work::hand_back(tx, unit, key, next_at)))
+    async fn hand_back(&self, attempt: AttemptKey, next_at: Millis) {
+        let recorded = self
+            .write(move |tx, unit| at_once(work::hand_back(tx, unit, attempt, next_at)))
             .await;
+        self.in_time(recorded);
+    }
+
+    /// Says when somebody else has taken over: then nothing was recorded, and nothing is lost.
+    fn in_time(&self, recorded: bool) {
+        if !recorded {
+            tracing::warn!(
+                channel.id = %self.live.info.id,
+                "an attempt went on for longer than its lease; another worker has taken over"
+            );
+        }
     }
 
     async fn give_up(&self, job: &Job, reason: DeadReason, error: Option<&SendError>) {
@@ -426,7 +449,7 @@ impl ChannelWork {
             DeadReason::Unsure => "it may have arrived, and is not sent again",
         };
         let failure = Failure {
-            part: Some(job.key()),
+            attempt: Some(job.attempt_key()),
             ..Failure::dead(reason.code(), &format!("{why}{said}"))
         };
         self.fail(job, failure).await;
@@ -438,8 +461,10 @@ impl ChannelWork {
             class = %failure.class, "a message failed"
         );
         let message = job.part.message;
-        self.write(move |tx, unit| at_once(work::fail(tx, unit, message, &failure)))
+        let recorded = self
+            .write(move |tx, unit| at_once(work::fail(tx, unit, message, &failure)))
             .await;
+        self.in_time(recorded);
     }
 
     /// A part that may have arrived: waits for evidence, asks the platform, then decides.
@@ -455,10 +480,11 @@ impl ChannelWork {
         match self.live.channel.find_sent(&job.part, &ctx).await {
             Ok(Some(receipt)) => {
                 let taken = Taken {
-                    key: job.key(),
+                    attempt: job.attempt_key(),
                     conversation: job.conversation,
                     channel: self.live.info.id.clone(),
                     alias_scope: String::new(),
+                    place: self.place(&receipt),
                     receipt: Receipt {
                         alias: None,
                         ..receipt
@@ -477,9 +503,11 @@ impl ChannelWork {
         let resend = idempotent
             || policy::without_evidence(job.unsure_resends, &self.live.policy) == Resend::Once;
         if resend {
-            let key = job.key();
-            self.write(move |tx, unit| at_once(work::resend(tx, unit, key)))
+            let attempt = job.attempt_key();
+            let recorded = self
+                .write(move |tx, unit| at_once(work::resend(tx, unit, attempt)))
                 .await;
+            self.in_time(recorded);
         } else {
             self.give_up(&job, DeadReason::Unsure, None).await;
         }

@@ -1,5 +1,6 @@
 //! What a webhook carried, made durable: one unit, all or nothing, safe to repeat.
 
+use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::people::{
     self, ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation,
@@ -12,6 +13,7 @@ use super::{StoreError, locks, threads};
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
+use switchboard_channels::kit::sign::sha256_hex;
 use switchboard_channels::model::{
     Attachment, ConversationId, Effect, Event, EventBody, IdentityScope, InboundMessage, MessageId,
     Sender, Thread, UserChange, UserId,
@@ -91,7 +93,7 @@ async fn insert_effect<S: Sql>(
             .exec(
                 "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
                  ON CONFLICT (channel_id, key) DO NOTHING",
-                vals![&channel.id, &key, unit.now.0],
+                vals![&channel.id, &hashed(&key), unit.now.0],
             )
             .await?;
         if first == 0 {
@@ -119,14 +121,15 @@ async fn apply_one<S: Sql>(
     if let (EventBody::Message(message), Some(sender), Some(thread)) =
         (&event.body, &event.sender, &event.thread)
     {
-        return message_came(sql, unit, channel, event, (message, sender, thread)).await;
+        let about = (message, sender, thread);
+        return message_came(sql, unit, channel, event, about, false).await;
     }
     // The unique key is the check: of copies that come at once, one inserts it.
     let new = sql
         .exec(
             "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
              ON CONFLICT (channel_id, key) DO NOTHING",
-            vals![&channel.id, &event.key, unit.now.0],
+            vals![&channel.id, &hashed(&event.key), unit.now.0],
         )
         .await?;
     if new == 0 {
@@ -166,6 +169,7 @@ async fn apply_one<S: Sql>(
                 None => None,
             };
             change_text(sql, unit, target, &edit.text, attachments.as_deref()).await?;
+            mirror::note_message(sql, unit, target, What::Edited).await?;
             Ok(Fate::Applied)
         }
         EventBody::Delete(delete) => {
@@ -174,6 +178,7 @@ async fn apply_one<S: Sql>(
             };
             locks::of_message(sql, target).await?;
             mark_deleted(sql, unit, target).await?;
+            mirror::note_message(sql, unit, target, What::Deleted).await?;
             Ok(Fate::Applied)
         }
         EventBody::Reaction(reaction) => {
@@ -234,7 +239,14 @@ async fn keep<S: Sql>(
     Ok(Fate::Kept)
 }
 
-/// The message behind a platform's id.
+/// What is kept of a key that only has to be recognised: half a SHA-256. Platforms put telephone numbers
+/// and names into ids, and these outlive the person who is erased.
+pub fn hashed(key: &str) -> String {
+    let hash = sha256_hex(key.as_bytes());
+    hash.get(..32).unwrap_or(&hash).to_owned()
+}
+
+/// The message behind a platform's id, also one that was erased and left nothing but the hash of its id.
 async fn find<S: Sql>(
     sql: &mut S,
     channel: &ChannelInfo,
@@ -242,8 +254,9 @@ async fn find<S: Sql>(
 ) -> Result<Option<MessageId>, StoreError> {
     let row = sql
         .row(
-            "SELECT message_id FROM platform_messages WHERE channel_id = $1 AND platform_id = $2",
-            vals![&channel.id, platform_id],
+            "SELECT message_id FROM platform_messages
+             WHERE channel_id = $1 AND platform_id IN ($2, $3)",
+            vals![&channel.id, platform_id, &hashed(platform_id)],
         )
         .await?;
     row.map(|mut row| row.int().map(MessageId)).transpose()
@@ -266,7 +279,9 @@ async fn place<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     channel: &ChannelInfo,
+    event: &Event,
     (message, sender, thread): (&InboundMessage, &Sender, &Thread),
+    waited: bool,
 ) -> Result<Result<Place, Fate>, StoreError> {
     // What a colleague or a machine wrote, and mail, which finds its thread by more than one key, are
     // looked at step by step.
@@ -304,6 +319,12 @@ async fn place<S: Sql>(
     {
         return Ok(Err(Fate::Applied));
     }
+    if message.from_us
+        && !waited
+        && let Some(fate) = super::echoes::hold(sql, unit, channel, event, message).await?
+    {
+        return Ok(Err(fate));
+    }
     let found = resolve_user(sql, unit, channel, sender).await?;
     // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
     let origin = match (message.from_us, message.automatic) {
@@ -325,13 +346,15 @@ async fn place<S: Sql>(
 }
 
 /// De-duplication is the unique key of `platform_messages`: of copies that come at once, one inserts
-/// it, and the unit of another fails or, run again, finds it.
-async fn message_came<S: Sql>(
+/// it, and the unit of another fails or, run again, finds it. `waited`: an echo that was held, and is not
+/// held again.
+pub async fn message_came<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     channel: &ChannelInfo,
     event: &Event,
     about: (&InboundMessage, &Sender, &Thread),
+    waited: bool,
 ) -> Result<Fate, StoreError> {
     let (message, sender, thread) = about;
     let Place {
@@ -340,7 +363,7 @@ async fn message_came<S: Sql>(
         mut conversation,
         created,
         taken,
-    } = match place(sql, unit, channel, about).await? {
+    } = match place(sql, unit, channel, event, about, waited).await? {
         Ok(place) => place,
         Err(fate) => return Ok(fate),
     };
@@ -448,6 +471,13 @@ async fn message_came<S: Sql>(
         profile_image: author.profile_image.clone(),
         user_type: author.user_type.clone(),
     };
+    mirror::note(sql, unit, &channel.id, conversation.id, id, What::New).await?;
+    // What our own people write at a desk is told of when it is brought back, as theirs; as a contact's
+    // it would be answered.
+    let at_desk = mirror::is_desk(unit.desks, &channel.id);
+    if at_desk && mirror::is_mirror(sql, conversation.id).await? {
+        return Ok(Fate::Applied);
+    }
     announce(
         sql,
         unit,

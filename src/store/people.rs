@@ -116,20 +116,22 @@ pub async fn known<S: Sql>(
                 "u, c",
                 "SELECT
                     (SELECT p.message_id FROM platform_messages p
-                        WHERE p.channel_id = $1 AND p.platform_id = $2),
+                        WHERE p.channel_id = $1 AND p.platform_id IN ($2, $3) LIMIT 1),
                     (SELECT o.user_id FROM identities o
-                        WHERE o.scope = $3 AND o.platform_user_id = $4), ",
+                        WHERE o.scope = $4 AND o.platform_user_id = $5), ",
                 user_columns!(),
                 ", ",
                 conversation_columns!(),
                 " FROM identities i JOIN users u ON u.id = i.user_id
                  JOIN conversations c ON c.channel_id = $1 AND c.thread_live
-                    AND c.thread_key = COALESCE($5, 'user:' || i.user_id)
-                 WHERE i.scope = $6 AND i.platform_user_id = $7"
+                    AND c.thread_key = COALESCE($6, 'user:' || i.user_id)
+                 WHERE i.scope = $7 AND i.platform_user_id = $8"
             ),
             vals![
                 &channel.id,
                 platform_id,
+                // What was erased left the hash of its id.
+                &super::inbound::hashed(platform_id),
                 &second.0,
                 &second.1,
                 thread.as_ref(),

@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::inbound::Fate;
 use super::locks::{self, Name};
+use super::mirror;
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
 use super::sql::Sql;
@@ -299,14 +300,18 @@ pub(super) async fn mark_part_sent<S: Sql>(
     .transpose()
 }
 
-/// Counts a part that was marked as sent.
-pub(super) async fn count_part<S: Sql>(sql: &mut S, message: MessageId) -> Result<(), StoreError> {
-    sql.exec(
-        "UPDATE messages SET parts_sent = parts_sent + 1 WHERE id = $1",
-        vals![message.0],
-    )
-    .await?;
-    Ok(())
+/// Counts a part that was marked as sent. Says whether the message is a dead letter.
+pub(super) async fn count_part<S: Sql>(
+    sql: &mut S,
+    message: MessageId,
+) -> Result<bool, StoreError> {
+    let row = sql
+        .row(
+            "UPDATE messages SET parts_sent = parts_sent + 1 WHERE id = $1 RETURNING dead",
+            vals![message.0],
+        )
+        .await?;
+    row.map_or(Ok(false), |mut row| row.bool())
 }
 
 /// Marks a part as sent and counts it.
@@ -322,7 +327,7 @@ pub async fn mark_sent<S: Sql>(
 }
 
 /// A message that was given up as unsure arrived after all: finished, or open again for the rest.
-async fn reopen_or_finish<S: Sql>(
+pub(super) async fn reopen_or_finish<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     message: MessageId,
@@ -423,7 +428,7 @@ pub async fn announce<S: Sql>(
     message: MessageId,
 ) -> Result<(), StoreError> {
     unit.wakes.outcomes.push(message);
-    if !unit.wanted("message-status-updated") {
+    if !unit.wanted("message-status-updated") || mirror::is_shown_copy(sql, unit, message).await? {
         return Ok(());
     }
     let row = sql

@@ -409,6 +409,7 @@ fn send_to(to: &str, parts: u16) -> AcceptSend {
         deadline_at: Millis(T0 + DAY_MS),
         idempotency: None,
         stored: None,
+        mirror_of: None,
     }
 }
 
@@ -453,7 +454,7 @@ fn begin_at(conversation: ConversationId, fence: i64) -> Begin {
 /// What the platform answered to a part.
 fn receipt(job: &Job, platform_id: &str) -> Taken {
     Taken {
-        key: job.key(),
+        attempt: job.attempt_key(),
         conversation: job.conversation,
         channel: "bot".to_owned(),
         alias_scope: "channel:bot".to_owned(),
@@ -462,6 +463,7 @@ fn receipt(job: &Job, platform_id: &str) -> Taken {
             answer: format!("{{\"id\":\"{platform_id}\"}}"),
             alias: None,
         },
+        place: None,
         next: None,
     }
 }

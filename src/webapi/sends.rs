@@ -10,6 +10,7 @@ use super::outcome::{accepted as accepted_now, wait, wait_for};
 use super::shapes::{MessageStatus, answers};
 use super::target::{self, To};
 use crate::gateway::LiveChannel;
+use crate::queue::News;
 use crate::store::at_once;
 use crate::store::reads;
 use crate::store::rows::BOT;
@@ -125,9 +126,14 @@ pub(super) async fn deliver(
         template: content.template.clone(),
         expires_at: options.expires_in_ms.map(|_| deadline_at),
         mail: content.mail.clone(),
+        author: content.in_name_of.clone(),
         ..Outgoing::new(MessageId(0), address)
     };
-    let parts = live.channel.plan(&outgoing)?;
+    let mut parts = live.channel.plan(&outgoing)?;
+    if live.channel.mirror().is_some() && matches!(target, Target::Conversation(_)) {
+        // A mirror's place may not be known yet: each part goes where the conversation then is.
+        parts.iter_mut().for_each(|part| part.to = String::new());
+    }
     let parts = parts
         .iter()
         .map(|part| serde_json::to_string(part).map_err(|e| internal(&e.to_string())))
@@ -147,6 +153,7 @@ pub(super) async fn deliver(
         deadline_at,
         idempotency: options.idempotency(function, args),
         stored: options.stored,
+        mirror_of: None,
     };
     let (accepted, wakes) = api
         .gateway
@@ -182,6 +189,7 @@ pub(super) async fn deliver(
             api.gateway.wake(wakes).await;
             if scheduled {
                 api.gateway.scheduled.notify_one();
+                api.gateway.tell(&News::Scheduled).await;
             }
             wait(api, function, message, options.wait, news).await
         }

@@ -126,7 +126,7 @@ pub async fn mail(
 }
 
 /// The recipient of an address, over a channel.
-fn to_address(live: &Arc<LiveChannel>, argument: &str, address: &str) -> Result<To, ApiError> {
+pub fn to_address(live: &Arc<LiveChannel>, argument: &str, address: &str) -> Result<To, ApiError> {
     let recipient: Recipient = live
         .channel
         .recipient(address)
@@ -171,7 +171,7 @@ async fn channel_of_kind(
     {
         let found = of_kind
             .iter()
-            .find(|c| c.channel.account_key() == Some(account.as_str()));
+            .find(|c| c.channel.account_keys().contains(&account.as_str()));
         return found.map(|c| Arc::clone(c)).ok_or_else(|| {
             let text = format!("`{account_argument}`: no channel of kind {kind} has {account}");
             ApiError::new(Code::ChannelNotFound, text)
@@ -287,7 +287,7 @@ fn by_source(
         .collect();
     let of_account = of_source
         .iter()
-        .find(|c| account.is_some() && c.channel.account_key() == account)
+        .find(|c| account.is_some_and(|account| c.channel.account_keys().contains(&account)))
         .or_else(|| of_source.first().filter(|_| of_source.len() == 1));
     match of_account {
         Some(live) => Ok(Arc::clone(live)),

@@ -14,14 +14,17 @@ mod bad_input;
 mod conversation;
 mod crash;
 mod door;
+mod everybody;
 mod files;
 mod full;
-
 mod limits;
 mod mail;
+mod on_redis;
 mod operators;
 mod order;
+mod redis;
 mod repeats;
+mod slack;
 mod start;
 mod statuses;
 mod talk;

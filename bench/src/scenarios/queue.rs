@@ -19,6 +19,7 @@ fn limits() -> Limits {
     Limits {
         rate: Rate::new(1e6, 1_000_000),
         recipient: None,
+        max_leases: None,
         lease: Duration::from_secs(600),
         breaker_failures: 5,
         breaker_rest: Duration::from_secs(30),

@@ -49,7 +49,8 @@ impl Setup {
     }
 
     /// Values that must not be shown: every string under a key that speaks of a token, secret, key
-    /// or password. Ids of keys are not secret (`api_key_sid`).
+    /// or password, also inside a text that is JSON (a key file). Ids of keys are not secret
+    /// (`api_key_sid`), nor is where something is to be had (`token_url`).
     pub fn secrets(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect_secrets(&self.settings, false, &mut found);
@@ -60,19 +61,22 @@ impl Setup {
 fn collect_secrets(value: &Value, secret: bool, found: &mut Vec<String>) {
     match value {
         Value::String(text) if secret && !text.is_empty() => found.push(text.clone()),
-        // A server's URL with a login in it.
-        Value::String(text) => found.extend(
-            url::Url::parse(text)
-                .ok()
-                .and_then(|u| u.password().map(str::to_owned)),
-        ),
+        Value::String(text) => {
+            if let Ok(inner @ Value::Object(_)) = serde_json::from_str(text) {
+                collect_secrets(&inner, false, found);
+            }
+            // A server's URL with a login in it.
+            let url = url::Url::parse(text).ok();
+            found.extend(url.and_then(|u| u.password().map(str::to_owned)));
+        }
         Value::Array(items) => items.iter().for_each(|v| collect_secrets(v, secret, found)),
         Value::Object(fields) => {
             for (key, v) in fields {
                 let speaks = ["token", "secret", "key", "password", "pin"]
                     .iter()
                     .any(|word| key.contains(word));
-                let is_id = key.ends_with("_sid") || key.ends_with("_id");
+                let public = ["_sid", "_id", "_url", "_uri"];
+                let is_id = public.iter().any(|end| key.ends_with(end));
                 collect_secrets(v, secret || (speaks && !is_id), found);
             }
         }
@@ -130,6 +134,7 @@ impl Subject {
             Some("GET") => Method::Get,
             Some("POST") => Method::Post,
             Some("PUT") => Method::Put,
+            Some("PATCH") => Method::Patch,
             Some("DELETE") => Method::Delete,
             Some("HEAD") => Method::Head,
             _ => return Err(format!("{}: no method in {line:?}", file.display())),

@@ -201,6 +201,7 @@ fn shown(request: &Request) -> Value {
         Method::Get => "GET",
         Method::Post => "POST",
         Method::Put => "PUT",
+        Method::Patch => "PATCH",
         Method::Delete => "DELETE",
         Method::Head => "HEAD",
     };

@@ -66,6 +66,11 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         Piece::Url,
         "x-twitter-webhooks-signature covers the raw body alone",
     ),
+    (
+        "google-business-messages",
+        Piece::Url,
+        "X-Goog-Signature covers the raw body alone",
+    ),
 ];
 
 /// Kinds whose proof is in the query, and the parameters that are signed or a signature. A fixture

@@ -10,10 +10,14 @@ mod commits;
 mod conversations;
 #[path = "doubts.rs"]
 mod doubts;
+#[path = "echoes.rs"]
+mod echoes;
 #[path = "events.rs"]
 mod events;
 #[path = "inbound.rs"]
 mod inbound;
+#[path = "late.rs"]
+mod late;
 #[path = "letters.rs"]
 mod letters;
 #[path = "mailboxes.rs"]
@@ -22,8 +26,12 @@ mod mailboxes;
 mod media;
 #[path = "messages.rs"]
 mod messages;
+#[path = "mirror.rs"]
+mod mirror;
 #[path = "people.rs"]
 mod people;
+#[path = "quotes.rs"]
+mod quotes;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]

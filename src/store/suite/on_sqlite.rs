@@ -10,12 +10,16 @@ mod commits;
 mod conversations;
 #[path = "doubts.rs"]
 mod doubts;
+#[path = "echoes.rs"]
+mod echoes;
 #[path = "events.rs"]
 mod events;
 #[path = "file.rs"]
 mod file;
 #[path = "inbound.rs"]
 mod inbound;
+#[path = "late.rs"]
+mod late;
 #[path = "letters.rs"]
 mod letters;
 #[path = "mailboxes.rs"]
@@ -24,10 +28,14 @@ mod mailboxes;
 mod media;
 #[path = "messages.rs"]
 mod messages;
+#[path = "mirror.rs"]
+mod mirror;
 #[path = "people.rs"]
 mod people;
 #[path = "plans.rs"]
 mod plans;
+#[path = "quotes.rs"]
+mod quotes;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]

@@ -1,5 +1,6 @@
 //! What a world is to be like, and the configuration that says so.
 
+use crate::servers::RedisServer;
 use crate::world::World;
 use crate::{backend, ports};
 use serde_json::{Map, Value, json};
@@ -109,6 +110,18 @@ impl Setup {
     pub fn set(mut self, key: &str, value: Value) -> Self {
         self.settings.push((key.to_owned(), value));
         self
+    }
+
+    /// With the schedule in this Redis, in a database of its own.
+    #[must_use]
+    pub fn redis(self, server: &RedisServer) -> Self {
+        self.redis_at(&server.own_database())
+    }
+
+    /// With the schedule in the Redis at this URL.
+    #[must_use]
+    pub fn redis_at(self, url: &str) -> Self {
+        self.set("queue.url", json!(url))
     }
 
     /// With the emulators in a process of their own: they outlive the gateway.
