@@ -129,6 +129,17 @@ pub async fn begin<S: Sql>(
     unit: &mut Unit<'_>,
     begin: &Begin,
 ) -> Result<Begun, StoreError> {
+    begin_for(sql, unit, begin, false).await
+}
+
+/// The same; `repeated` says that whoever asks may have begun a part under this fence without hearing
+/// of it.
+async fn begin_for<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    begin: &Begin,
+    repeated: bool,
+) -> Result<Begun, StoreError> {
     let conversation = begin.conversation;
     // The compare-and-set that keeps a stalled worker from sending beside its successor.
     let won = sql
@@ -198,6 +209,13 @@ pub async fn begin<S: Sql>(
             window_until: None,
             more: head.more,
         };
+        if repeated && state == "begun" && fence == begin.fence {
+            // A sign of life: it begins now, however long the answers were lost.
+            close(sql, unit, job.attempt_key(), "begun").await?;
+            job.begun_at = unit.now;
+            rights.grant(sql, unit, &mut job).await?;
+            return Ok(Begun::Deliver(Box::new(job)));
+        }
         if state == "begun" || state == "unsure" {
             if state == "begun" && fence != begin.fence {
                 let until = heartbeat.saturating_add(begin.dead_after_ms);
@@ -457,19 +475,22 @@ async fn doubt<S: Sql>(
     Ok(true)
 }
 
-/// Writes the end of an attempt into the history.
+/// Writes the end of an attempt into the history. `false`: it stands there already, since the answer to
+/// an earlier commit was lost and its worker says it again.
 async fn record<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     attempt: AttemptKey,
     outcome: &str,
     words: Option<(&str, &str)>,
-) -> Result<(), StoreError> {
-    sql.exec(
+) -> Result<bool, StoreError> {
+    let new = sql.exec(
         // When a later attempt is there already, the time is that one's.
         "INSERT INTO attempts (message_id, idx, no, started_at, ended_at, outcome, code, message)
          SELECT message_id, idx, $1, CASE WHEN attempts = $1 THEN COALESCE(begun_at, $2) ELSE $2 END,
-            $2, $3, $4, $5 FROM parts WHERE message_id = $6 AND idx = $7",
+            $2, $3, $4, $5 FROM parts WHERE message_id = $6 AND idx = $7 AND NOT EXISTS (
+            SELECT 1 FROM attempts a WHERE a.message_id = $6 AND a.idx = $7 AND a.no = $1
+                AND a.outcome = $3)",
         vals![
             attempt.no,
             unit.now.0,
@@ -481,7 +502,7 @@ async fn record<S: Sql>(
         ],
     )
     .await?;
-    Ok(())
+    Ok(new > 0)
 }
 
 /// A part that the platform took.
@@ -537,7 +558,7 @@ pub async fn taken<S: Sql>(
         sql.later(lock, vals![taken.conversation.0]).await?;
     }
     locks::conversation(sql, unit, taken.conversation.0).await?;
-    record(sql, unit, taken.attempt, "sent", None).await?;
+    let new = record(sql, unit, taken.attempt, "sent", None).await?;
     let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
     let mut early = Vec::new();
     for id in &taken.receipt.platform_ids {
@@ -584,7 +605,8 @@ pub async fn taken<S: Sql>(
         unit.wakes.sends.push(wake);
     }
     let next = match &taken.next {
-        Some(next) => begin(sql, unit, next).await?,
+        // Said again, it may have begun the next part the first time: nobody has sent that yet.
+        Some(next) => begin_for(sql, unit, next, !new).await?,
         None => Begun::Nothing,
     };
     let more = match next {

@@ -352,3 +352,41 @@ async fn the_schedule_can_be_rebuilt() {
     assert_eq!(page(first.0).await.len(), 1);
     assert_eq!(page(second.0).await, []);
 }
+
+/// The answer to a commit was lost, so the worker says the same again.
+#[tokio::test]
+async fn what_is_said_twice_counts_once() {
+    let bench = Bench::open().await;
+    let (message, conversation) = bench.accept(&send_to("ann", 3)).await;
+    let job = bench.deliver(conversation, 1).await;
+    let taken = Taken {
+        next: Some(begin_at(conversation, 1)),
+        ..receipt(&job, "p1")
+    };
+    let mut second = Vec::new();
+    for _ in 0..2 {
+        match bench.taken_unit(taken.clone()).await.0.next {
+            Begun::Deliver(job) => second.push(job),
+            other => panic!("{other:?} instead of the second part"),
+        }
+    }
+    let begun: Vec<_> = second.iter().map(|job| job.attempt_key()).collect();
+    let key = PartKey { message, idx: 1 };
+    let once = work::AttemptKey {
+        part: key,
+        fence: 1,
+        no: 1,
+    };
+    assert_eq!(begun, [once, once]);
+    assert_eq!(bench.attempts(message).await, ["sent"]);
+    let Some(job) = second.pop() else {
+        panic!("no second part");
+    };
+    for new in [true, false] {
+        let refused = put_off(&job, Class::Retry, T0 + 1000);
+        let recorded = bench.unit(move |tx, unit| at_once(work::put_off(tx, unit, &refused)));
+        assert_eq!(recorded.await.0, new);
+    }
+    assert_eq!(bench.outcome(message).await.failures, 1);
+    assert_eq!(bench.attempts(message).await, ["sent", "retry"]);
+}
