@@ -270,6 +270,12 @@ impl Session {
             self.broken.get_or_insert(Broken::Otherwise);
             return StoreError::Corrupt(text);
         };
+        if code.code().starts_with("57P") || code.code().starts_with("08") {
+            // The server ends this connection: whatever was under way on it, nobody will hear of.
+            self.link = None;
+            self.broken = Some(Broken::Lost);
+            return self.unavailable(&text);
+        }
         let again = [
             SqlState::T_R_DEADLOCK_DETECTED,
             SqlState::T_R_SERIALIZATION_FAILURE,
