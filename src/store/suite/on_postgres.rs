@@ -6,6 +6,8 @@
 mod accept;
 #[path = "commits.rs"]
 mod commits;
+#[path = "concurrent.rs"]
+mod concurrent;
 #[path = "conversations.rs"]
 mod conversations;
 #[path = "doubts.rs"]
@@ -20,6 +22,8 @@ mod inbound;
 mod late;
 #[path = "letters.rs"]
 mod letters;
+#[path = "lost.rs"]
+mod lost;
 #[path = "mailboxes.rs"]
 mod mailboxes;
 #[path = "media.rs"]

@@ -128,6 +128,8 @@ impl PostgresServer {
             "shared_buffers=64MB",
             // What a test waits for in vain is to be seen in the log.
             "log_lock_waits=on",
+            // A circle of locks is looked for after this; the server's own second is long in a test.
+            "deadlock_timeout=200ms",
         ]
         .iter()
         .chain(&self.settings)
