@@ -179,7 +179,13 @@ async fn a_second_process_on_the_same_store_is_refused() {
     let world = world().channel("bot", "telegram").start().await;
     let second = world.run(&["serve"]).await;
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.stderr.contains("switchboard.db"), "{second:?}");
+    // The store is named: a file, or a database.
+    let name = world
+        .database()
+        .map(switchboard_testkit::servers::PostgresDatabase::url);
+    let name = name.as_deref().and_then(|url| url.rsplit('/').next());
+    let name = name.unwrap_or("switchboard.db");
+    assert!(second.stderr.contains(name), "{second:?}");
     assert!(
         second.stderr.to_lowercase().contains("another process"),
         "{second:?}"

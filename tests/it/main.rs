@@ -19,6 +19,7 @@ mod files;
 mod full;
 mod limits;
 mod mail;
+mod on_postgres;
 mod on_redis;
 mod operators;
 mod order;

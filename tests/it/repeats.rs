@@ -1,6 +1,6 @@
 //! What is repeated happens once: calls with a key, webhooks.
 
-use crate::{PHONE, world};
+use super::{PHONE, world};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use switchboard_testkit::{Answer, TOKEN, World, until};

@@ -1,6 +1,6 @@
 //! Statuses: applied whenever they come, forward only, told once.
 
-use crate::{PHONE, word, world};
+use super::{PHONE, word, world};
 use serde_json::json;
 use switchboard_testkit::{Answer, Emulator, World, sign, until};
 

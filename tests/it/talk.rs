@@ -1,6 +1,6 @@
 //! What else happens in a conversation: changes, reactions, windows, stored messages, its end.
 
-use crate::{CUSTOMER, PHONE, world};
+use super::{CUSTOMER, PHONE, world};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub struct Setup {
     pub(crate) environment: Vec<(String, String)>,
     /// Whether there is no configuration at all.
     pub(crate) bare: bool,
+    /// Whether the store is a database on the PostgreSQL of this process.
+    pub(crate) postgres: bool,
     hook_events: Vec<String>,
     pub(crate) secrets: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Setup {
             roles: Vec::new(),
             environment: Vec::new(),
             bare: false,
+            postgres: false,
             hook_events: Vec::new(),
             secrets: vec![TOKEN.to_owned(), backend::KEY.to_owned()],
         }
@@ -158,6 +161,13 @@ impl Setup {
     #[must_use]
     pub fn environment(mut self, variables: Vec<(String, String)>) -> Self {
         self.environment = variables;
+        self
+    }
+
+    /// With the store on PostgreSQL, in a database of its own.
+    #[must_use]
+    pub fn postgres(mut self) -> Self {
+        self.postgres = true;
         self
     }
 

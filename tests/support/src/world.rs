@@ -6,6 +6,7 @@ use crate::emulator::Emulator;
 use crate::http::{self, Answer};
 use crate::members::Member;
 use crate::process::{self, Exit, Log, Process};
+use crate::servers::{PostgresDatabase, PostgresServer};
 use crate::{DEADLINE, until};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// How often a port that was free and is not any more is replaced.
 const PORT_TRIES: usize = 5;
+
+/// Connections of a gateway to its PostgreSQL: one that reads and three that write.
+const POSTGRES_CONNECTIONS: u32 = 4;
 
 /// Lines of the log that a failing test shows.
 const SHOWN_LINES: usize = 60;
@@ -35,10 +39,19 @@ pub struct World {
     backend: Backend,
     /// Parts of error lines that the test brings about on purpose.
     announced: Mutex<Vec<String>>,
+    /// The store, where it is one; after the processes that use it.
+    database: Option<PostgresDatabase<'static>>,
 }
 
 impl World {
     pub(crate) async fn start(setup: Setup) -> Self {
+        let database = setup.postgres.then(|| PostgresServer::shared().database());
+        let setup = match &database {
+            Some(database) => setup
+                .set("store.url", database.url().into())
+                .set("store.connections", POSTGRES_CONNECTIONS.into()),
+            None => setup,
+        };
         let backend = Backend::start().await;
         let world = Self {
             folder: folder(),
@@ -50,6 +63,7 @@ impl World {
             members: Mutex::default(),
             backend,
             announced: Mutex::default(),
+            database,
             setup,
         };
         let mut world = world;
@@ -190,6 +204,11 @@ impl World {
 
     pub(crate) const fn log_handle(&self) -> &Log {
         &self.log
+    }
+
+    /// The database of the store, where it is on PostgreSQL.
+    pub const fn database(&self) -> Option<&PostgresDatabase<'static>> {
+        self.database.as_ref()
     }
 
     /// The chat backend.
