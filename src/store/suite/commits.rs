@@ -156,12 +156,15 @@ async fn what_was_written_is_there_after_a_restart() {
 async fn readers_that_go_away_keep_nobody_out() {
     let bench = Bench::open().await;
     for _ in 0..40 {
-        let slow = bench.store().read(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+        // It cannot end before its caller has gone away, however slow the machine is.
+        let (go_on, told) = mpsc::channel::<()>();
+        let slow = bench.store().read(move |_| {
+            told.recv().ok();
             Ok(())
         });
         let gone = tokio::time::timeout(std::time::Duration::from_millis(1), slow).await;
         assert!(gone.is_err());
+        drop(go_on);
     }
     assert_eq!(bench.number("SELECT 1").await, 1);
 }
