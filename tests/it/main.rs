@@ -14,6 +14,7 @@ mod bad_input;
 mod conversation;
 mod crash;
 mod door;
+mod failures;
 mod files;
 mod full;
 
