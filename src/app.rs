@@ -17,7 +17,7 @@ use crate::outbound::lanes::{Runner, Work};
 use crate::outbound::worker::ChannelWork;
 use crate::queue::LaneId;
 use crate::sandbox::{Sandbox, SandboxHandle};
-use crate::store::Store;
+use crate::store::postgres::Presence;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
@@ -302,8 +302,11 @@ fn open_spool(gateway: &Gateway, config: &Config) -> anyhow::Result<()> {
 /// # Errors
 /// When the store cannot be opened or changed.
 pub async fn migrate(config: &Config) -> anyhow::Result<String> {
-    let path = build::sqlite_path(config)?;
-    Store::open(&path, Vec::new(), config.server.public_url.as_str()).await?;
+    build::open_store(config, Vec::new(), Presence::Visitor).await?;
     let version = crate::store::migrate::VERSION;
-    Ok(format!("{}: schema version {version}", path.display()))
+    let store = match &config.store.url {
+        StoreUrl::Sqlite(path) => path.display().to_string(),
+        url @ StoreUrl::Postgres(_) => format!("{url:?}"),
+    };
+    Ok(format!("{store}: schema version {version}"))
 }

@@ -13,7 +13,8 @@ use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
-use crate::store::{Receiver, Store, upkeep as store_upkeep};
+use crate::store::postgres::{Place, Presence};
+use crate::store::{Receiver, Store, StoreError, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -29,7 +30,6 @@ const OWN_RATE: f64 = 100_000.0;
 
 /// Opens the store and builds everything around it.
 pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Result<Arc<Gateway>> {
-    let path = sqlite_path(config)?;
     let receivers = config
         .webhooks
         .iter()
@@ -38,11 +38,17 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             events: w.events.iter().map(|e| e.as_str().to_owned()).collect(),
         })
         .collect();
-    let store = Store::open(&path, receivers, config.server.public_url.as_str()).await?;
-    // This process alone has the store, so no attempt that is open in it is anybody's.
-    store
-        .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
-        .await?;
+    let presence = match config.queue.url {
+        QueueUrl::Memory => Presence::Alone,
+        QueueUrl::Redis(_) => Presence::OneOfMany,
+    };
+    let store = open_store(config, receivers, presence).await?;
+    if presence == Presence::Alone {
+        // This process alone has the store, so no attempt that is open in it is anybody's.
+        store
+            .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
+            .await?;
+    }
     let mut channels = BTreeMap::new();
     let mut lanes = Vec::new();
     for channel in &config.channels {
@@ -102,11 +108,22 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
     }))
 }
 
-pub(super) fn sqlite_path(config: &Config) -> anyhow::Result<PathBuf> {
+/// Opens the store that the configuration names.
+pub(super) async fn open_store(
+    config: &Config,
+    receivers: Vec<Receiver>,
+    presence: Presence,
+) -> Result<Store, StoreError> {
+    let public_url = config.server.public_url.as_str();
     match &config.store.url {
-        StoreUrl::Sqlite(path) => Ok(path.clone()),
-        StoreUrl::Postgres(_) => {
-            anyhow::bail!("store.url: PostgreSQL is not built into this release")
+        StoreUrl::Sqlite(path) => Store::open(path, receivers, public_url).await,
+        StoreUrl::Postgres(url) => {
+            let place = Place {
+                url: url.clone(),
+                connections: config.store.connections,
+                presence,
+            };
+            Store::connect(&place, receivers, public_url).await
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `switchboard check`: can what the configuration names be used?
 
-use super::build::sqlite_path;
+use super::build::open_store;
 use crate::config::Config;
 use crate::outbound::transport::HttpTransport;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::postgres::Presence;
 use switchboard_channels::kit::http::Ctx;
 
 /// One thing that `check` looked at.
@@ -23,8 +24,7 @@ pub struct Finding {
 /// When the looking itself fails.
 pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>> {
     let config = config.with_sandbox();
-    let path = sqlite_path(&config)?;
-    let store = match Store::open(&path, Vec::new(), config.server.public_url.as_str()).await {
+    let store = match open_store(&config, Vec::new(), Presence::Visitor).await {
         Ok(store) => store.ping().await.map(|()| "opens and answers".to_owned()),
         // The running service has it: then it is open, and the service says how it is.
         Err(StoreError::Locked(_)) => Ok("is open in another process".to_owned()),

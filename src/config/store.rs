@@ -13,12 +13,18 @@ use url::Url;
 pub struct StoreConfig {
     /// The database.
     pub url: StoreUrl,
+    /// Connections of this process to PostgreSQL; one in three reads.
+    // One that reads and one that writes are the least; a server's own limit is 100 by default, and
+    // beyond a few per core more only wait for each other.
+    #[serde(deserialize_with = "value::whole::<_, _, 2, 200>")]
+    pub connections: u32,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: StoreUrl::Sqlite(PathBuf::from("data/switchboard.db")),
+            connections: 12,
         }
     }
 }
@@ -127,7 +133,11 @@ mod tests {
             ("postgres://db/x", "data/api-token"),
         ] {
             let url = StoreUrl::read(url).unwrap();
-            assert_eq!(StoreConfig { url }.api_token_file(), PathBuf::from(file));
+            let config = StoreConfig {
+                url,
+                ..StoreConfig::default()
+            };
+            assert_eq!(config.api_token_file(), PathBuf::from(file));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What a webhook carried, made durable: one unit, all or nothing, safe to repeat.
 
-use super::StoreError;
 use super::outbox::Unit;
 use super::people::{
     ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation, resolve_user,
@@ -9,7 +8,7 @@ use super::people::{
 use super::progress;
 use super::rows::{ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, json};
 use super::sql::Sql;
-use super::threads;
+use super::{StoreError, locks, threads};
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
@@ -134,6 +133,7 @@ async fn apply_one<S: Sql>(
             let Some(target) = find(sql, channel, &edit.target).await? else {
                 return keep(sql, unit, channel, "edit of an unknown message", event).await;
             };
+            locks::of_message(sql, target).await?;
             // Forward only: an older edit that comes late, or one of a message that was taken back,
             // changes nothing.
             let newer = sql
@@ -157,6 +157,7 @@ async fn apply_one<S: Sql>(
             let Some(target) = find(sql, channel, &delete.target).await? else {
                 return keep(sql, unit, channel, "deletion of an unknown message", event).await;
             };
+            locks::of_message(sql, target).await?;
             mark_deleted(sql, unit, target).await?;
             Ok(Fate::Applied)
         }
@@ -173,6 +174,7 @@ async fn apply_one<S: Sql>(
                 return Ok(Fate::Kept);
             }
             let user = resolve_user(sql, unit, channel, sender).await?.user;
+            locks::of_message(sql, target).await?;
             react(sql, unit, target, user.id, &reaction.emoji, reaction.added).await?;
             Ok(Fate::Applied)
         }

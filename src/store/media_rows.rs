@@ -3,7 +3,7 @@
 use super::StoreError;
 use super::outbox::Unit;
 use super::rows::{MessageRow, attachments_text, from_json};
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use super::{inbound, reads};
 use crate::vals;
 use switchboard_channels::model::{MediaRef, MessageId, Millis};
@@ -94,6 +94,16 @@ pub async fn stored<S: Sql>(
     unit: &mut Unit<'_>,
     fetched: &Fetched,
 ) -> Result<(), StoreError> {
+    // Two attachments of one message may be stored at the same moment, and both change its list.
+    sql.later(
+        Text::lock(
+            "SELECT 1 FROM media d JOIN messages m ON m.id = d.message_id
+                JOIN conversations c ON c.id = m.conversation_id
+             WHERE d.id = $1 FOR NO KEY UPDATE OF c",
+        ),
+        vals![fetched.id],
+    )
+    .await?;
     let row = sql
         .row(
             "UPDATE media SET state = 'stored', mime = $1, name = $2, size_bytes = $3, error = NULL

@@ -9,10 +9,12 @@
 
 pub mod deliveries;
 pub mod inbound;
+pub mod locks;
 pub mod media_rows;
 pub mod migrate;
 pub mod outbox;
 pub mod people;
+pub mod postgres;
 pub mod progress;
 pub mod reads;
 pub mod rows;
@@ -23,14 +25,16 @@ pub mod sqlite;
 mod suite;
 pub mod threads;
 pub mod tokens;
+mod tx;
 pub mod upkeep;
 pub mod users;
 pub mod work;
 
 pub use outbox::{Receiver, Unit, Wakes};
-pub use sqlite::{Tx, at_once};
+pub use tx::{Tx, at_once};
 
 use crate::media::Links;
+use postgres::Postgres;
 use serde_json::Value;
 use sqlite::Sqlite;
 use std::path::{Path, PathBuf};
@@ -59,6 +63,9 @@ pub enum StoreError {
     /// It does not answer, or cannot be written: nothing was done, unless the commit itself broke.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
+    /// The connection was lost while the commit was under way.
+    #[error("whether it was written is not known: {0}")]
+    Unknown(String),
     /// Something in it is not as we wrote it.
     #[error("the store holds something unexpected: {0}")]
     Corrupt(String),
@@ -91,16 +98,45 @@ pub fn now() -> Millis {
     Millis(jiff::Timestamp::now().as_millisecond())
 }
 
+/// The database behind the store.
+enum Database {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Database {
+    async fn write<T, F>(&self, unit: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(unit).await,
+            Self::Postgres(postgres) => postgres.write(unit).await,
+        }
+    }
+
+    async fn read<T, F>(&self, unit: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.read(unit).await,
+            Self::Postgres(postgres) => postgres.read(unit).await,
+        }
+    }
+}
+
 /// The store, open.
 pub struct Store {
-    sqlite: Sqlite,
+    database: Database,
     receivers: Arc<[Receiver]>,
     links: Arc<Links>,
 }
 
 impl Store {
-    /// Opens the embedded store. The gateway key, from which link signatures are derived, is made on
-    /// the first start.
+    /// Opens the embedded store.
     ///
     /// # Errors
     /// When the file is locked by another process, cannot be opened or is of another release.
@@ -109,13 +145,35 @@ impl Store {
         receivers: Vec<Receiver>,
         public_url: &str,
     ) -> Result<Self, StoreError> {
-        let sqlite = Sqlite::open(path)?;
+        let database = Database::Sqlite(Sqlite::open(path)?);
+        Self::over(database, receivers, public_url).await
+    }
+
+    /// Opens the store on PostgreSQL.
+    ///
+    /// # Errors
+    /// When the server is not there, does not let us in, or its schema is of another release.
+    pub async fn connect(
+        place: &postgres::Place,
+        receivers: Vec<Receiver>,
+        public_url: &str,
+    ) -> Result<Self, StoreError> {
+        let database = Database::Postgres(Postgres::open(place).await?);
+        Self::over(database, receivers, public_url).await
+    }
+
+    /// The gateway key, from which link signatures are derived, is made on the first start.
+    async fn over(
+        database: Database,
+        receivers: Vec<Receiver>,
+        public_url: &str,
+    ) -> Result<Self, StoreError> {
         let fresh = format!(
             "{}{}",
             uuid::Uuid::new_v4().simple(),
             uuid::Uuid::new_v4().simple()
         );
-        let key = sqlite
+        let key = database
             .write(move |tx| {
                 at_once(async {
                     use sql::Sql;
@@ -133,10 +191,15 @@ impl Store {
             .await?;
         let links = Arc::new(Links::new(public_url, &key));
         Ok(Self {
-            sqlite,
+            database,
             receivers: receivers.into(),
             links,
         })
+    }
+
+    /// Whether this process alone has the store, so that nothing in it can be anybody else's.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.database, Database::Sqlite(_))
     }
 
     /// Makes links of kept attachments.
@@ -144,19 +207,21 @@ impl Store {
         &self.links
     }
 
-    /// Runs a unit in the next grouped commit: its result, and what to wake.
+    /// Runs a unit and waits until it is durable: its result, and what to wake. On PostgreSQL it is run
+    /// again when another one came in its way; what a run does must be in its result and its
+    /// transaction alone.
     ///
     /// # Errors
     /// The unit's own error, or that of the commit.
-    pub async fn write<T, F>(&self, unit: F) -> Result<(T, Wakes), StoreError>
+    pub async fn write<T, F>(&self, mut unit: F) -> Result<(T, Wakes), StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (receivers, links) = (Arc::clone(&self.receivers), Arc::clone(&self.links));
         let started = std::time::Instant::now();
         let result = self
-            .sqlite
+            .database
             .write(move |tx| {
                 let wakes = Wakes::default();
                 let mut context = Unit {
@@ -164,6 +229,7 @@ impl Store {
                     links: &links,
                     now: now(),
                     wakes,
+                    held: Vec::new(),
                 };
                 let value = unit(tx, &mut context)?;
                 Ok((value, context.wakes))
@@ -184,7 +250,7 @@ impl Store {
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let started = std::time::Instant::now();
-        let result = self.sqlite.read(unit).await;
+        let result = self.database.read(unit).await;
         metrics::histogram!(crate::telemetry::names::STORE_SECONDS, "operation" => "read")
             .record(started.elapsed());
         result

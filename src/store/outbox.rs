@@ -57,12 +57,23 @@ pub struct Unit<'a> {
     pub now: Millis,
     /// What to wake afterwards.
     pub wakes: Wakes,
+    /// The conversations that this unit holds already.
+    pub(super) held: Vec<i64>,
 }
 
 impl Unit<'_> {
     /// Whether anybody wants this event; saves building it.
     pub fn wanted(&self, function: &str) -> bool {
         self.receivers.iter().any(|r| r.wants(function))
+    }
+
+    /// Whether this unit holds a conversation already; from now on it does.
+    pub(super) fn holds(&mut self, conversation: i64) -> bool {
+        let held = self.held.contains(&conversation);
+        if !held {
+            self.held.push(conversation);
+        }
+        held
     }
 
     /// Writes an event for everybody who wants it. `group` keeps the order: the conversation, or 0.
@@ -75,6 +86,11 @@ impl Unit<'_> {
     ) -> Result<(), StoreError> {
         if !self.wanted(function) {
             return Ok(());
+        }
+        if group > 0 {
+            // Events are delivered by their numbers: nobody else may take one for this group between
+            // this one's number and its commit. The units that get here hold it already.
+            super::locks::conversation(sql, self, group).await?;
         }
         let uid = format!("evt_{}", uuid::Uuid::now_v7().simple());
         let event = sql

@@ -1,12 +1,13 @@
 //! Users and conversations: who a platform's id is, and where their messages go.
 
 use super::StoreError;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::rows::{ConversationRow, UserRow, status_code};
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use super::threads;
 use crate::events::payload;
-use crate::{conversation_columns, user_columns, vals};
+use crate::{conversation_columns, holding, user_columns, vals};
 use switchboard_channels::model::{
     ConversationId, IdentityScope, Millis, Profile, Recipient, Sender, Thread, UserId,
 };
@@ -89,13 +90,78 @@ pub async fn resolve_user<S: Sql>(
     sender: &Sender,
 ) -> Result<Found, StoreError> {
     let keys = keys(channel, sender);
-    let mut found: Option<UserRow> = None;
+    let mut known = look_up(sql, &keys).await?;
+    if !known.is_one() {
+        // Somebody new, or two who are one: what is done about it must be done once, however many
+        // say so at the same moment. Looked up again, since another may have been quicker.
+        let mut names: Vec<_> = keys.iter().collect();
+        names.sort();
+        for (scope, id) in names {
+            locks::name(sql, Name::Identity(scope, id)).await?;
+        }
+        known = look_up(sql, &keys).await?;
+    }
     let mut changed = false;
-    let mut missing = Vec::new();
-    for (scope, id) in &keys {
+    let mut found: Option<UserRow> = None;
+    for user in known.users {
+        found = Some(match found {
+            None => user,
+            Some(kept) => {
+                let (keep, drop) = if kept.id < user.id {
+                    (kept, user)
+                } else {
+                    (user, kept)
+                };
+                changed = true;
+                join(sql, keep, drop).await?
+            }
+        });
+    }
+    let missing = known.missing;
+    let mut user = match found {
+        Some(user) => user,
+        None => insert_user(sql, unit.now, sender).await?,
+    };
+    for (scope, id) in missing {
+        sql.later(
+            "INSERT INTO identities (scope, platform_user_id, user_id) VALUES ($1, $2, $3)
+             ON CONFLICT (scope, platform_user_id) DO UPDATE SET user_id = excluded.user_id",
+            vals![scope, id, user.id.0],
+        )
+        .await?;
+    }
+    changed |= update_profile(sql, unit.now, &mut user, sender).await?;
+    Ok(Found { user, changed })
+}
+
+/// What the keys of a sender lead to.
+struct Known<'k> {
+    /// The users behind them, each once, in the order of the keys. Held until the unit ends.
+    users: Vec<UserRow>,
+    /// The keys that nobody has.
+    missing: Vec<&'k (String, String)>,
+}
+
+impl Known<'_> {
+    fn is_one(&self) -> bool {
+        self.users.len() == 1 && self.missing.is_empty()
+    }
+}
+
+async fn look_up<'k, S: Sql>(
+    sql: &mut S,
+    keys: &'k [(String, String)],
+) -> Result<Known<'k>, StoreError> {
+    let mut known = Known {
+        users: Vec::new(),
+        missing: Vec::new(),
+    };
+    for key in keys {
+        let (scope, id) = key;
         let row = sql
             .row(
-                concat!(
+                holding!(
+                    "u",
                     "SELECT ",
                     user_columns!(),
                     " FROM identities i JOIN users u ON u.id = i.user_id
@@ -105,38 +171,15 @@ pub async fn resolve_user<S: Sql>(
             )
             .await?;
         let Some(mut row) = row else {
-            missing.push((scope, id));
+            known.missing.push(key);
             continue;
         };
         let user = UserRow::read(&mut row)?;
-        match &found {
-            None => found = Some(user),
-            Some(kept) if kept.id == user.id => {}
-            Some(kept) => {
-                let (keep, drop) = if kept.id < user.id {
-                    (kept.clone(), user)
-                } else {
-                    (user, kept.clone())
-                };
-                found = Some(join(sql, keep, drop).await?);
-                changed = true;
-            }
+        if known.users.iter().all(|u| u.id != user.id) {
+            known.users.push(user);
         }
     }
-    let mut user = match found {
-        Some(user) => user,
-        None => insert_user(sql, unit.now, sender).await?,
-    };
-    for (scope, id) in missing {
-        sql.exec(
-            "INSERT INTO identities (scope, platform_user_id, user_id) VALUES ($1, $2, $3)
-             ON CONFLICT (scope, platform_user_id) DO UPDATE SET user_id = excluded.user_id",
-            vals![scope, id, user.id.0],
-        )
-        .await?;
-    }
-    changed |= update_profile(sql, unit.now, &mut user, sender).await?;
-    Ok(Found { user, changed })
+    Ok(known)
 }
 
 async fn insert_user<S: Sql>(
@@ -271,6 +314,13 @@ async fn join<S: Sql>(
     dropped: UserRow,
 ) -> Result<UserRow, StoreError> {
     let (keep, drop) = (kept.id, dropped.id);
+    sql.later(
+        Text::lock(
+            "SELECT 1 FROM conversations WHERE user_id IN ($1, $2) ORDER BY id FOR NO KEY UPDATE",
+        ),
+        vals![keep.0, drop.0],
+    )
+    .await?;
     sql.exec(
         "UPDATE identities SET user_id = $1 WHERE user_id = $2",
         vals![keep.0, drop.0],
@@ -356,7 +406,7 @@ pub fn thread_key(user: UserId, thread: Option<&str>) -> String {
     thread.map_or_else(|| format!("user:{user}"), |key| format!("thread:{key}"))
 }
 
-/// Finds the live conversation of a thread.
+/// Finds the live conversation of a thread, and holds it.
 pub async fn find_conversation<S: Sql>(
     sql: &mut S,
     channel: &str,
@@ -364,7 +414,8 @@ pub async fn find_conversation<S: Sql>(
 ) -> Result<Option<ConversationRow>, StoreError> {
     let row = sql
         .row(
-            concat!(
+            holding!(
+                "c",
                 "SELECT ",
                 conversation_columns!(),
                 " FROM conversations c WHERE c.channel_id = $1 AND c.thread_key = $2
@@ -393,6 +444,7 @@ pub async fn resolve_conversation<S: Sql>(
         None => find_conversation(sql, &channel.id, &key).await?,
     };
     if let Some(mut conversation) = found {
+        unit.holds(conversation.id.0);
         if origin == Origin::Contact && conversation.status_code == status_code::ARCHIVE {
             set_status(sql, unit, &mut conversation, status_code::WAITING_AGENT).await?;
         }
@@ -407,6 +459,8 @@ pub async fn resolve_conversation<S: Sql>(
     };
     let source = thread.source.as_deref().unwrap_or(channel.source);
     let title = thread.title.clone().unwrap_or_default();
+    // Of several people who begin a group's conversation at the same moment one inserts; the others
+    // fail here, and find it when their units run again.
     let mut row = sql
         .one(
             "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
@@ -444,6 +498,7 @@ pub async fn resolve_conversation<S: Sql>(
         last_update_time: unit.now,
         last_message_id: switchboard_channels::model::MessageId(0),
     };
+    unit.holds(conversation.id.0);
     Ok(FoundConversation {
         conversation,
         created: true,
@@ -464,7 +519,7 @@ pub async fn set_status<S: Sql>(
     // The trash gives its thread up, so that the next message begins a new conversation; coming back
     // takes it again only when no other conversation has begun meanwhile.
     sql.exec(
-        "UPDATE conversations SET status_code = $1, thread_live = $1 <> 4 AND NOT EXISTS (
+        "UPDATE conversations SET status_code = $1, thread_live = CAST($1 AS BIGINT) <> 4 AND NOT EXISTS (
             SELECT 1 FROM conversations o WHERE o.channel_id = conversations.channel_id
                 AND o.thread_key = conversations.thread_key AND o.thread_live
                 AND o.id <> conversations.id)

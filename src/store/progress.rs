@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::inbound::Fate;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
 use super::sql::Sql;
@@ -54,16 +55,20 @@ pub async fn status_came<S: Sql>(
     }
     let part = match find_part(sql, channel, &status.platform_id).await? {
         Some(part) => Some(part),
-        None => match status
-            .our_reference
-            .as_deref()
-            .and_then(PartKey::from_reference)
-        {
-            // Proof that the part arrived, perhaps before its answer was read.
-            Some(part) if arrived(sql, unit, channel, part, &status.platform_id).await? => {
-                Some(part)
-            }
-            _ => None,
+        // Its send may be being recorded at this moment: whoever comes second sees the first.
+        None => match find_part_for_sure(sql, channel, status).await? {
+            Some(part) => Some(part),
+            None => match status
+                .our_reference
+                .as_deref()
+                .and_then(PartKey::from_reference)
+            {
+                // Proof that the part arrived, perhaps before its answer was read.
+                Some(part) if arrived(sql, unit, channel, part, &status.platform_id).await? => {
+                    Some(part)
+                }
+                _ => None,
+            },
         },
     };
     let Some(part) = part else {
@@ -85,8 +90,18 @@ pub async fn status_came<S: Sql>(
         .await?;
         return Ok(Fate::Kept);
     };
+    locks::of_message(sql, part.message).await?;
     advance(sql, unit, part, status.status, status.error.as_ref()).await?;
     Ok(Fate::Applied)
+}
+
+async fn find_part_for_sure<S: Sql>(
+    sql: &mut S,
+    channel: &str,
+    status: &StatusUpdate,
+) -> Result<Option<PartKey>, StoreError> {
+    locks::name(sql, Name::PlatformId(channel, &status.platform_id)).await?;
+    find_part(sql, channel, &status.platform_id).await
 }
 
 /// A watermark is compared with our own time of sending; the two clocks may differ by so much.
@@ -213,6 +228,8 @@ async fn arrived<S: Sql>(
     part: PartKey,
     platform_id: &str,
 ) -> Result<bool, StoreError> {
+    locks::name(sql, Name::PlatformId(channel, platform_id)).await?;
+    locks::of_message(sql, part.message).await?;
     let row = sql
         .row(
             "SELECT p.state, p.attempts, m.failures, m.conversation_id, m.bulk, m.dead,

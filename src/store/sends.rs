@@ -1,6 +1,7 @@
 //! Accepting a send: one unit that makes key, message, number, parts and event durable together.
 
 use super::StoreError;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::people::{
     ChannelInfo, Origin, find_conversation, from_recipient, resolve_conversation, resolve_user,
@@ -9,7 +10,7 @@ use super::people::{
 use super::rows::{
     BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
 };
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use super::{inbound, reads, threads};
 use crate::events::payload;
 use crate::vals;
@@ -122,6 +123,10 @@ pub async fn accept<S: Sql>(
     unit: &mut Unit<'_>,
     send: &AcceptSend,
 ) -> Result<Accepted, StoreError> {
+    if let Some(idempotency) = &send.idempotency {
+        // The same call at the same moment waits here, and finds what the first one made.
+        locks::name(sql, Name::IdempotencyKey(&idempotency.key)).await?;
+    }
     if let Some(idempotency) = &send.idempotency
         && let Some(known) = known(sql, &send.function, idempotency).await?
     {
@@ -135,6 +140,7 @@ pub async fn accept<S: Sql>(
     }
     let (mut conversation, user, created) = match &send.target {
         Target::Conversation(id) => {
+            locks::conversation(sql, unit, id.0).await?;
             let Some(conversation) = reads::conversation(sql, *id).await? else {
                 return Ok(Accepted::Gone("conversation"));
             };
@@ -382,6 +388,17 @@ pub async fn release_scheduled<S: Sql>(
 ) -> Result<(usize, Option<Millis>), StoreError> {
     /// Messages released in one commit.
     const BATCH: usize = 500;
+    // One process at a time, and no conversation whose messages somebody changes meanwhile.
+    locks::name(sql, Name::Chore("scheduled messages")).await?;
+    sql.later(
+        Text::lock(
+            "SELECT 1 FROM conversations WHERE id IN (SELECT conversation_id FROM messages
+                WHERE scheduled AND send_at <= $1 ORDER BY send_at, id LIMIT 500)
+             ORDER BY id FOR NO KEY UPDATE",
+        ),
+        vals![unit.now.0],
+    )
+    .await?;
     let rows = sql
         .rows(
             "SELECT id, conversation_id, channel_id, bulk FROM messages
@@ -433,6 +450,7 @@ pub async fn store_message<S: Sql>(
     unit: &mut Unit<'_>,
     message: &StoreMessage,
 ) -> Result<Option<MessageId>, StoreError> {
+    locks::conversation(sql, unit, message.conversation.0).await?;
     let Some(mut conversation) = reads::conversation(sql, message.conversation).await? else {
         return Ok(None);
     };
@@ -508,6 +526,7 @@ pub async fn new_conversation<S: Sql>(
         )
         .await?;
     let id = ConversationId(row.int()?);
+    unit.holds(id.0);
     if let Some(conversation) = reads::conversation(sql, id).await? {
         inbound::announce_conversation(sql, unit, &conversation, user, None).await?;
     }

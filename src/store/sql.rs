@@ -8,6 +8,52 @@
 use super::StoreError;
 use std::future::Future;
 
+/// The text of a statement: one that both databases understand, or two side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    /// What SQLite is given; empty where it has nothing to do.
+    pub sqlite: &'static str,
+    /// What PostgreSQL is given.
+    pub postgres: &'static str,
+}
+
+impl Text {
+    /// Two texts of one meaning, where no single one will do.
+    pub const fn each(sqlite: &'static str, postgres: &'static str) -> Self {
+        Self { sqlite, postgres }
+    }
+
+    /// A statement that only PostgreSQL needs: a lock. On SQLite the one writer is the lock, so nothing
+    /// is run there, and no row found.
+    pub const fn lock(postgres: &'static str) -> Self {
+        Self {
+            sqlite: "",
+            postgres,
+        }
+    }
+}
+
+/// A query whose rows the unit goes on to change by what it reads: on PostgreSQL it holds the rows of
+/// the named table until the unit ends. `holding!("u", "SELECT … FROM users u …")`.
+#[macro_export]
+macro_rules! holding {
+    ($table:literal, $($text:expr),+ $(,)?) => {
+        $crate::store::sql::Text::each(
+            concat!($($text),+),
+            concat!($($text),+, " FOR NO KEY UPDATE OF ", $table),
+        )
+    };
+}
+
+impl From<&'static str> for Text {
+    fn from(both: &'static str) -> Self {
+        Self {
+            sqlite: both,
+            postgres: both,
+        }
+    }
+}
+
 /// A parameter of a statement.
 #[derive(Debug, Clone, Copy)]
 pub enum Val<'a> {
@@ -148,21 +194,30 @@ pub trait Sql {
     /// Runs a statement and says how many rows it changed.
     fn exec(
         &mut self,
-        sql: &'static str,
+        sql: impl Into<Text>,
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<u64, StoreError>>;
+
+    /// Runs a statement whose count nobody needs. On PostgreSQL it is sent and not waited for, which
+    /// saves a round trip; what goes wrong with it is told by the next statement that is waited for,
+    /// or by the commit.
+    fn later(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Runs a query and reads all of its rows. Every query is bounded by its text.
     fn rows(
         &mut self,
-        sql: &'static str,
+        sql: impl Into<Text>,
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>>;
 
     /// Runs a query of which at most the first row matters.
     fn row(
         &mut self,
-        sql: &'static str,
+        sql: impl Into<Text>,
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<Option<Row>, StoreError>> {
         let rows = self.rows(sql, vals);
@@ -172,7 +227,7 @@ pub trait Sql {
     /// Runs a query that must have a row (`RETURNING`).
     fn one(
         &mut self,
-        sql: &'static str,
+        sql: impl Into<Text>,
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<Row, StoreError>> {
         let row = self.row(sql, vals);

@@ -5,13 +5,11 @@
 //! - A unit's result is handed out only after the commit that made it durable (`synchronous=FULL`).
 //! - A unit that fails is rolled back alone, to its savepoint; the others of its group commit.
 
-use super::StoreError;
-use super::sql::{Cell, Row, Sql, Val};
-use futures_util::FutureExt;
+use super::sql::{Cell, Row, Val};
+use super::{StoreError, Tx};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 use std::fs::{File, TryLockError};
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -135,11 +133,7 @@ impl Sqlite {
             let connection = taken.ok_or_else(|| stopped("no connection is free"))?;
             // One snapshot for all statements of the unit: what it reads fits together.
             let result = match connection.execute_batch("BEGIN") {
-                Ok(()) => caught(|| {
-                    unit(&mut Tx {
-                        connection: &connection,
-                    })
-                }),
+                Ok(()) => caught(|| unit(&mut Tx::sqlite(&connection))),
                 Err(error) => Some(Err(error.into())),
             };
             if !connection.is_autocommit() {
@@ -255,7 +249,8 @@ fn run(connection: &Connection, unit: Unit) -> (bool, Reply) {
         return (false, failing(unit, error));
     }
     // A panic takes its own unit with it and no other: nobody could write after the writer's end.
-    let result = caught(|| unit(&mut Tx { connection })).unwrap_or_else(|| Err(Box::new(|_| ())));
+    let result =
+        caught(|| unit(&mut Tx::sqlite(connection))).unwrap_or_else(|| Err(Box::new(|_| ())));
     match result {
         Ok(reply) => match run("RELEASE unit") {
             Ok(_) => (true, reply),
@@ -295,11 +290,6 @@ fn refuse(unit: Unit, error: &StoreError) {
     drop(unit);
 }
 
-/// Statements inside the writer's open transaction, or on a reader.
-pub struct Tx<'c> {
-    connection: &'c Connection,
-}
-
 impl ToSql for Val<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match *self {
@@ -311,36 +301,50 @@ impl ToSql for Val<'_> {
     }
 }
 
-impl Tx<'_> {
-    fn exec_now(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<u64, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        check_placeholders(&statement);
-        let changed = statement.execute(rusqlite::params_from_iter(vals))?;
-        Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+/// Runs a statement and says how many rows it changed.
+pub(super) fn exec(
+    connection: &Connection,
+    sql: &'static str,
+    vals: &[Val<'_>],
+) -> Result<u64, StoreError> {
+    if sql.is_empty() {
+        return Ok(0);
     }
+    let mut statement = connection.prepare_cached(sql)?;
+    check_placeholders(&statement);
+    let changed = statement.execute(rusqlite::params_from_iter(vals))?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
 
-    fn rows_now(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<Vec<Row>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        check_placeholders(&statement);
-        let columns = statement.column_count();
-        let mut rows = statement.query(rusqlite::params_from_iter(vals))?;
-        let mut out = Vec::new();
-        while let Some(row) = rows.next()? {
-            let mut cells = Vec::with_capacity(columns);
-            for i in 0..columns {
-                cells.push(match row.get_ref(i)? {
-                    ValueRef::Null => Cell::Null,
-                    ValueRef::Integer(v) => Cell::Int(v),
-                    ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),
-                    ValueRef::Real(_) | ValueRef::Blob(_) => {
-                        return Err(StoreError::Corrupt("a column of no known type".to_owned()));
-                    }
-                });
-            }
-            out.push(Row::new(cells));
-        }
-        Ok(out)
+/// Runs a query and reads all of its rows.
+pub(super) fn rows(
+    connection: &Connection,
+    sql: &'static str,
+    vals: &[Val<'_>],
+) -> Result<Vec<Row>, StoreError> {
+    if sql.is_empty() {
+        return Ok(Vec::new());
     }
+    let mut statement = connection.prepare_cached(sql)?;
+    check_placeholders(&statement);
+    let columns = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(vals))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut cells = Vec::with_capacity(columns);
+        for i in 0..columns {
+            cells.push(match row.get_ref(i)? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(v) => Cell::Int(v),
+                ValueRef::Text(v) => Cell::Text(String::from_utf8_lossy(v).into_owned()),
+                ValueRef::Real(_) | ValueRef::Blob(_) => {
+                    return Err(StoreError::Corrupt("a column of no known type".to_owned()));
+                }
+            });
+        }
+        out.push(Row::new(cells));
+    }
+    Ok(out)
 }
 
 /// `$n` are names to SQLite, numbered by their first appearance; a statement that mentions `$2`
@@ -351,34 +355,4 @@ fn check_placeholders(statement: &rusqlite::Statement<'_>) {
             debug_assert_eq!(statement.parameter_name(i), Some(format!("${i}").as_str()));
         }
     }
-}
-
-impl Sql for Tx<'_> {
-    fn exec(
-        &mut self,
-        sql: &'static str,
-        vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<u64, StoreError>> {
-        std::future::ready(self.exec_now(sql, vals))
-    }
-
-    fn rows(
-        &mut self,
-        sql: &'static str,
-        vals: &[Val<'_>],
-    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> {
-        std::future::ready(self.rows_now(sql, vals))
-    }
-}
-
-/// The result of a unit whose every await is on [`Tx`], which never waits.
-///
-/// # Errors
-/// The unit's own; [`StoreError::Corrupt`] when it waited for something else after all.
-pub fn at_once<T>(unit: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    unit.now_or_never().unwrap_or_else(|| {
-        Err(StoreError::Corrupt(
-            "a unit waited inside a commit".to_owned(),
-        ))
-    })
 }

@@ -1,24 +1,14 @@
-//! What the store promises, tried over a store in a folder of its own.
+//! What the store promises, tried over both databases: `on_sqlite` and `on_postgres` are the same files
+//! over another [`Place`]. What only one of them has to promise stands in the one alone.
 //!
 //! A [`Bench`] is a store with a clock that the test moves; everything is asked through the units
 //! that the service uses. The builders make the smallest thing of their kind; a test changes what it
 //! is about.
 
-mod accept;
-mod commits;
-mod conversations;
-mod doubts;
-mod events;
-mod inbound;
-mod letters;
-mod media;
-mod messages;
-mod people;
-mod plans;
-mod statuses;
-mod threads;
-mod users;
-mod workers;
+#[path = "suite/on_postgres.rs"]
+mod on_postgres;
+#[path = "suite/on_sqlite.rs"]
+mod on_sqlite;
 
 use super::inbound::{Fate, InboundBatch, apply};
 use super::people::ChannelInfo;
@@ -32,7 +22,6 @@ use super::{Receiver, Store, StoreError, Unit, Wakes, work};
 use super::{Tx, at_once};
 use crate::vals;
 use serde_json::Value;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use switchboard_channels::model::{
     ConversationId, Event, EventBody, IdentityScope, InboundMessage, MailHead, MessageId, Millis,
@@ -45,41 +34,53 @@ const T0: i64 = 1_800_000_000_000;
 const DEAD_AFTER_MS: i64 = 120_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// A store in a folder of its own, which goes with it.
-struct Bench {
+/// Where a store is; it goes when this is dropped.
+trait Place: Send + Sync + Sized + 'static {
+    /// A place where no store has been.
+    fn new() -> Self;
+
+    /// Opens the store that is there, or makes one.
+    fn open(
+        &self,
+        receivers: Vec<Receiver>,
+    ) -> impl Future<Output = Result<Store, StoreError>> + Send;
+}
+
+/// A store in a place of its own, which goes with it.
+struct Bench<P: Place> {
     store: Option<Store>,
-    folder: PathBuf,
+    place: P,
     now: AtomicI64,
     told: AtomicI64,
 }
 
-impl Drop for Bench {
+impl<P: Place> Drop for Bench<P> {
     fn drop(&mut self) {
+        // Before its place goes.
         drop(self.store.take());
-        drop(std::fs::remove_dir_all(&self.folder));
     }
 }
 
-impl Bench {
+impl<P: Place> Bench<P> {
     /// A store with one receiver, who wants everything.
     async fn open() -> Self {
         Self::with(vec![receiver("backend", &[])]).await
     }
 
     async fn with(receivers: Vec<Receiver>) -> Self {
-        let name = format!("switchboard-store-{}", uuid::Uuid::new_v4().simple());
-        let folder = std::env::temp_dir().join(name);
-        let store = Store::open(&folder.join("s.db"), receivers, "https://gate.example").await;
+        let place = P::new();
+        let store = place.open(receivers).await;
         Self {
             store: Some(store.unwrap()),
-            folder,
+            place,
             now: AtomicI64::new(T0),
             told: AtomicI64::new(0),
         }
     }
 
-    fn file(&self) -> PathBuf {
-        self.folder.join("s.db")
+    /// The same store, opened once more.
+    async fn again(&self) -> Result<Store, StoreError> {
+        self.place.open(Vec::new()).await
     }
 
     fn store(&self) -> &Store {
@@ -95,10 +96,10 @@ impl Bench {
     }
 
     /// Runs a unit at the bench's time.
-    async fn try_unit<T, F>(&self, unit: F) -> Result<(T, Wakes), StoreError>
+    async fn try_unit<T, F>(&self, mut unit: F) -> Result<(T, Wakes), StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let now = self.now();
         let write = self.store().write(move |tx, context| {
@@ -111,7 +112,7 @@ impl Bench {
     async fn unit<T, F>(&self, unit: F) -> (T, Wakes)
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         self.try_unit(unit).await.unwrap()
     }
@@ -186,7 +187,8 @@ impl Bench {
             events,
             effects: Vec::new(),
         };
-        let applied = self.unit(move |tx, unit| at_once(apply(tx, unit, &[batch])));
+        let applied =
+            self.unit(move |tx, unit| at_once(apply(tx, unit, std::slice::from_ref(&batch))));
         applied.await.0.concat()
     }
 

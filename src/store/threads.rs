@@ -6,7 +6,7 @@ use super::people::ChannelInfo;
 use super::rows::{ConversationRow, from_json, json};
 use super::sends::AcceptSend;
 use super::sql::Sql;
-use crate::{conversation_columns, vals};
+use crate::{conversation_columns, holding, vals};
 use switchboard_channels::model::{
     ConversationId, MailThread, MessageId, Millis, Part, Sender, Thread, ThreadClue, UserId,
     base_subject, subject_key,
@@ -110,7 +110,8 @@ async fn live<S: Sql>(
 ) -> Result<Option<ConversationRow>, StoreError> {
     let row = sql
         .row(
-            concat!(
+            holding!(
+                "c",
                 "SELECT ",
                 conversation_columns!(),
                 " FROM conversations c WHERE c.id = $1 AND c.channel_id = $2 AND c.thread_live"

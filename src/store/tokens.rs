@@ -2,6 +2,7 @@
 //! compare-and-set, so that of all workers one asks the platform.
 
 use super::at_once;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::sql::Sql;
 use super::{Store, StoreError};
@@ -37,6 +38,7 @@ async fn refresh<S: Sql>(
     name: &str,
     failed: Option<i64>,
 ) -> Result<Refresh, StoreError> {
+    locks::name(sql, Name::Chore("shared tokens")).await?;
     if let Some((value, version, expires_at, refreshing_until)) = row(sql, name).await? {
         let good = !value.is_empty() && expires_at > unit.now.0;
         if good && Some(version) != failed {

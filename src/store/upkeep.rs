@@ -1,6 +1,7 @@
 //! What keeps the truth in shape: the schedule's rebuild, deadlines, pauses, dead letters, pruning.
 
 use super::StoreError;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::rows::from_json;
 use super::sends::take_number;
@@ -146,16 +147,37 @@ pub async fn forget_heartbeats<S: Sql>(sql: &mut S) -> Result<u64, StoreError> {
 pub async fn expire<S: Sql>(sql: &mut S, unit: &mut Unit<'_>) -> Result<usize, StoreError> {
     let rows = sql
         .rows(
-            "SELECT id FROM messages m WHERE m.open AND m.deadline_at <= $1 AND NOT EXISTS (
+            "SELECT m.id, m.conversation_id FROM messages m
+             WHERE m.open AND m.deadline_at <= $1 AND NOT EXISTS (
                 SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state IN ('begun', 'unsure'))
              ORDER BY m.deadline_at LIMIT 500",
             vals![unit.now.0],
         )
         .await?;
-    let count = rows.len();
+    let mut late = Vec::with_capacity(rows.len());
     for mut row in rows {
-        let dead = Failure::dead("too-old", "its time was over before it could be sent");
-        fail(sql, unit, MessageId(row.int()?), &dead).await?;
+        let (message, conversation) = (row.int()?, row.int()?);
+        late.push((conversation, message));
+    }
+    // By conversation, which is the order of locks; within one, the oldest deadline still comes first.
+    late.sort_by_key(|(conversation, _)| *conversation);
+    let mut count = 0;
+    for (conversation, message) in late {
+        locks::conversation(sql, unit, conversation).await?;
+        // A worker may have begun it since.
+        let still = sql
+            .row(
+                "SELECT 1 FROM messages m WHERE m.id = $1 AND m.open AND NOT EXISTS (
+                    SELECT 1 FROM parts p WHERE p.message_id = m.id
+                        AND p.state IN ('begun', 'unsure'))",
+                vals![message],
+            )
+            .await?;
+        if still.is_some() {
+            let dead = Failure::dead("too-old", "its time was over before it could be sent");
+            fail(sql, unit, MessageId(message), &dead).await?;
+            count += 1;
+        }
     }
     Ok(count)
 }
@@ -260,7 +282,8 @@ macro_rules! dead_messages {
     () => {
         "SELECT m.id, m.channel_id, m.conversation_id, c.address, COALESCE(m.error_message, ''), \
          COALESCE(m.error_code, m.error_class, ''), \
-         (SELECT COALESCE(SUM(p.attempts), 0) FROM parts p WHERE p.message_id = m.id), \
+         (SELECT CAST(COALESCE(SUM(p.attempts), 0) AS BIGINT) FROM parts p \
+            WHERE p.message_id = m.id), \
          COALESCE(m.finished_at, 0) \
          FROM messages m JOIN conversations c ON c.id = m.conversation_id"
     };
@@ -374,6 +397,7 @@ pub async fn retry<S: Sql>(
     let Ok(message) = id.parse::<i64>() else {
         return Ok(false);
     };
+    locks::of_message(sql, MessageId(message)).await?;
     let row = sql
         .row(
             "SELECT conversation_id, channel_id, bulk, dead, open FROM messages
@@ -452,6 +476,7 @@ pub async fn drop_letter<S: Sql>(
     let Ok(message) = id.parse::<i64>() else {
         return Ok(false);
     };
+    locks::of_message(sql, MessageId(message)).await?;
     let struck = sql
         .exec(
             "UPDATE messages SET dead = FALSE WHERE id = $1 AND dead",
@@ -515,6 +540,8 @@ pub async fn prune<S: Sql>(
     keep: &Retention,
 ) -> Result<u64, StoreError> {
     let now = unit.now.0;
+    // Several processes would only wait for each other's rows.
+    locks::name(sql, Name::Chore("old rows")).await?;
     let mut gone = 0;
     gone += sql
         .exec(

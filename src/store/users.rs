@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::outbox::Unit;
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use crate::vals;
 use serde_json::json;
 use switchboard_channels::model::UserId;
@@ -117,12 +117,19 @@ async fn identify<S: Sql>(sql: &mut S, id: i64, fields: &UserFields) -> Result<(
     Ok(())
 }
 
+/// Holds a user until the unit ends.
+async fn hold<S: Sql>(sql: &mut S, id: UserId) -> Result<(), StoreError> {
+    let lock = Text::lock("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE");
+    sql.later(lock, vals![id.0]).await
+}
+
 /// Changes a user.
 pub async fn update<S: Sql>(
     sql: &mut S,
     id: UserId,
     fields: &UserFields,
 ) -> Result<UserChange, StoreError> {
+    hold(sql, id).await?;
     let Some(user) = super::reads::user(sql, id).await? else {
         return Ok(UserChange::NotFound);
     };
@@ -157,6 +164,12 @@ pub async fn delete<S: Sql>(
     unit: &mut Unit<'_>,
     id: UserId,
 ) -> Result<Option<Vec<String>>, StoreError> {
+    hold(sql, id).await?;
+    sql.later(
+        Text::lock("SELECT 1 FROM conversations WHERE user_id = $1 ORDER BY id FOR NO KEY UPDATE"),
+        vals![id.0],
+    )
+    .await?;
     if id == super::rows::BOT || super::reads::user(sql, id).await?.is_none() {
         return Ok(None);
     }

@@ -5,10 +5,11 @@
 //! doubt: begun without a receipt.
 
 use super::StoreError;
+use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::progress::{PartKey, announce, apply_early, mark_sent, settle};
 use super::rows::from_json;
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::SendError;
@@ -102,6 +103,7 @@ pub async fn begin<S: Sql>(
             vals![begin.fence, conversation.0],
         )
         .await?;
+    unit.holds(conversation.0);
     if won == 0 {
         let row = sql
             .row(
@@ -338,6 +340,21 @@ pub async fn taken<S: Sql>(
     taken: &Taken,
 ) -> Result<After, StoreError> {
     let key = taken.key;
+    let mut names: Vec<_> = taken.receipt.platform_ids.iter().collect();
+    names.sort();
+    for id in names {
+        // A status may come under it at this moment: whoever comes second sees the first.
+        locks::name(sql, Name::PlatformId(&taken.channel, id)).await?;
+    }
+    if taken.receipt.alias.is_some() {
+        // The person must not become another one between the reading and the writing.
+        let lock = Text::lock(
+            "SELECT 1 FROM conversations c JOIN users u ON u.id = c.user_id
+             WHERE c.id = $1 FOR NO KEY UPDATE OF u",
+        );
+        sql.later(lock, vals![taken.conversation.0]).await?;
+    }
+    locks::conversation(sql, unit, taken.conversation.0).await?;
     record(sql, unit, key, "sent", None).await?;
     mark_sent(sql, key, Some(&taken.receipt.answer)).await?;
     for id in &taken.receipt.platform_ids {
@@ -455,6 +472,7 @@ pub async fn put_off<S: Sql>(
     put_off: &PutOff,
 ) -> Result<(), StoreError> {
     let key = put_off.key;
+    locks::of_message(sql, key.message).await?;
     let words = put_off
         .error
         .words
@@ -511,6 +529,7 @@ pub async fn hand_back<S: Sql>(
     key: PartKey,
     next_at: Millis,
 ) -> Result<(), StoreError> {
+    locks::of_message(sql, key.message).await?;
     sql.exec(
         "UPDATE parts SET state = 'waiting', attempts = attempts - 1 WHERE message_id = $1
             AND idx = $2 AND state = 'begun'",
@@ -589,6 +608,7 @@ pub async fn fail<S: Sql>(
     message: MessageId,
     failure: &Failure,
 ) -> Result<(), StoreError> {
+    locks::of_message(sql, message).await?;
     if let Some(key) = failure.part {
         let words = Some((failure.code.as_str(), failure.message.as_str()));
         let open = sql

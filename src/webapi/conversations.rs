@@ -10,7 +10,7 @@ use crate::store::at_once;
 use crate::store::reads::{self, Filter, Listed, Since};
 use crate::store::rows::status_code;
 use crate::store::sends::{self, NewConversation};
-use crate::store::{now, people};
+use crate::store::{locks, now, people};
 use serde_json::{Value, json};
 use switchboard_channels::model::{ConversationId, MessageId, UserId};
 
@@ -230,6 +230,7 @@ pub async fn update_status(api: &Api, args: &Args) -> Result<Success, ApiError> 
         .store
         .write(move |tx, unit| {
             at_once(async {
+                locks::conversation(tx, unit, id.0).await?;
                 let Some(mut conversation) = reads::conversation(tx, id).await? else {
                     return Ok(false);
                 };

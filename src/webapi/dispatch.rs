@@ -133,6 +133,14 @@ impl From<StoreError> for ApiError {
                     RETRY_AFTER,
                 )
             }
+            StoreError::Unknown(text) => {
+                tracing::error!(error = %text, "a commit's answer was lost");
+                Self::unavailable(
+                    "the connection to the store was lost during the commit: whether this was \
+                     accepted is not known; repeat with the same idempotency key",
+                    RETRY_AFTER,
+                )
+            }
             other => internal(&other.to_string()),
         }
     }

@@ -62,11 +62,17 @@ async fn answered_before(
     let Some(idempotency) = options.idempotency(function, args) else {
         return Ok(None);
     };
-    let known = api
-        .gateway
-        .store
-        .read(move |tx| at_once(sends::known(tx, function, &idempotency)))
+    let store = &api.gateway.store;
+    let asked = idempotency.clone();
+    let mut known = store
+        .read(move |tx| at_once(sends::known(tx, function, &asked)))
         .await?;
+    if known.is_some() {
+        // What is answered from here counts as accepted. A reader may see what is not on the disk
+        // yet; the result of a unit is.
+        let sure = store.write(move |tx, _| at_once(sends::known(tx, function, &idempotency)));
+        known = sure.await?.0;
+    }
     match known {
         None => Ok(None),
         Some(Accepted::Known { message }) => wait_for(api, function, message, options.wait)

@@ -126,9 +126,9 @@ fn bad_values_are_refused_by_name() {
             "FILE: store.url: found another URL, of the scheme mysql:; allowed: sqlite:PATH, such as sqlite:data/switchboard.db, or postgres://user:password@host/database",
         ),
         (
-            "[store]\nurl = \"postgres://root:s3cret@db/x\"",
+            "[store]\nconnections = 1",
             &[],
-            "FILE: store.url: found a PostgreSQL database, which is not built into this release; allowed: sqlite:PATH",
+            "FILE: store.connections: found 1; allowed: a whole number from 2 to 200",
         ),
         (
             "[queue]\nurl = \"rediss://:s3cret@cache:6379/0\"",

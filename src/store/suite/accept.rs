@@ -1,8 +1,8 @@
 //! Accepting a send: durable, numbered, once.
 
-use super::super::rows::status_code;
-use super::super::sends::{Idempotency, NewConversation, StoreMessage};
 use super::*;
+use crate::store::rows::status_code;
+use crate::store::sends::{Idempotency, NewConversation, StoreMessage};
 
 #[tokio::test]
 async fn a_send_to_a_stranger_makes_the_conversation_and_tells() {

@@ -1,13 +1,13 @@
-//! The file: one process, grouped commits, each unit for itself.
+//! Commits: shared by units that wait together, and each unit for itself.
 
 use super::*;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-type Step = Box<dyn FnOnce(&mut Tx<'_>) -> Result<(), StoreError> + Send>;
+type Step = Box<dyn FnMut(&mut Tx<'_>) -> Result<(), StoreError> + Send>;
 
 /// Writes a marker into a table that nothing else in the test touches.
-fn mark(tx: &mut Tx<'_>, lane: &str) -> Result<(), StoreError> {
+pub(super) fn mark(tx: &mut Tx<'_>, lane: &str) -> Result<(), StoreError> {
     at_once(async {
         tx.exec(
             "INSERT INTO paused_lanes (lane, reason, message, since) VALUES ($1, '', '', 0)",
@@ -19,20 +19,20 @@ fn mark(tx: &mut Tx<'_>, lane: &str) -> Result<(), StoreError> {
 }
 
 impl Bench {
-    async fn marks(&self) -> Vec<String> {
+    pub(super) async fn marks(&self) -> Vec<String> {
         self.texts("SELECT lane FROM paused_lanes ORDER BY lane")
             .await
     }
 
     /// Runs units in one commit: the writer is held until all of them wait.
-    async fn grouped(&self, units: Vec<Step>) -> Vec<Result<(), StoreError>> {
+    pub(super) async fn grouped(&self, units: Vec<Step>) -> Vec<Result<(), StoreError>> {
         let (open, gate) = mpsc::channel::<()>();
         let mut calls: Vec<futures_util::future::BoxFuture<'_, _>> = Vec::new();
         let held = self.store().write(move |_, _| {
             gate.recv().ok();
             Ok(())
         });
-        for unit in units {
+        for mut unit in units {
             let write = self.store().write(move |tx, _| unit(tx));
             calls.push(Box::pin(async move { write.await.map(|(value, _)| value) }));
         }
@@ -48,13 +48,14 @@ impl Bench {
     }
 }
 
-fn ok(lane: &'static str) -> Step {
+pub(super) fn ok(lane: &'static str) -> Step {
     Box::new(move |tx| mark(tx, lane))
 }
 
 #[tokio::test]
 async fn a_failing_unit_is_rolled_back_alone() {
     let bench = Bench::open().await;
+    bench.unit(|tx, _| mark(tx, "taken")).await;
     let all = bench
         .grouped(vec![
             ok("a"),
@@ -65,7 +66,7 @@ async fn a_failing_unit_is_rolled_back_alone() {
             ok("b"),
             Box::new(|tx| {
                 mark(tx, "half2")?;
-                mark(tx, "a")
+                mark(tx, "taken")
             }),
             ok("c"),
         ])
@@ -74,7 +75,7 @@ async fn a_failing_unit_is_rolled_back_alone() {
     assert_eq!(fine, [true, false, true, false, true]);
     assert!(matches!(all[1], Err(StoreError::Corrupt(_))));
     assert!(matches!(all[3], Err(StoreError::Taken(_))), "{:?}", all[3]);
-    assert_eq!(bench.marks().await, ["a", "b", "c"]);
+    assert_eq!(bench.marks().await, ["a", "b", "c", "taken"]);
 }
 
 #[tokio::test]
@@ -99,34 +100,6 @@ async fn a_panicking_unit_takes_no_other_with_it() {
     assert_eq!(bench.marks().await, ["a", "b"]);
     bench.unit(|tx, _| mark(tx, "c")).await;
     assert_eq!(bench.marks().await, ["a", "b", "c"]);
-}
-
-#[tokio::test]
-async fn a_transaction_that_is_lost_is_lost_for_all_of_it_and_nobody_else() {
-    let bench = Bench::open().await;
-    let all = bench
-        .grouped(vec![
-            ok("a"),
-            Box::new(|tx| {
-                mark(tx, "half")?;
-                // As SQLite does by itself when the disk is full.
-                at_once(async { tx.exec("ROLLBACK", &[]).await })?;
-                Err(StoreError::Unavailable("disk full".to_owned()))
-            }),
-            ok("b"),
-            ok("c"),
-        ])
-        .await;
-    assert!(all[0].is_err(), "its commit never came");
-    assert!(all[1].is_err());
-    // Whoever was told "done" is there, whoever was told otherwise is not.
-    let told: Vec<&str> = ["a", "half", "b", "c"]
-        .into_iter()
-        .zip(&all)
-        .filter_map(|(lane, result)| result.is_ok().then_some(lane))
-        .collect();
-    assert_eq!(bench.marks().await, told);
-    assert_eq!(told, ["b", "c"]);
 }
 
 #[tokio::test]
@@ -160,17 +133,6 @@ async fn two_hundred_writers_at_once() {
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused() {
-    let bench = Bench::open().await;
-    let second = Store::open(&bench.file(), Vec::new(), "https://gate.example").await;
-    match second {
-        Err(StoreError::Locked(path)) => assert_eq!(path, bench.file()),
-        Err(other) => panic!("{other} instead of a lock"),
-        Ok(_) => panic!("two stores on one file"),
-    }
-}
-
-#[tokio::test]
 async fn what_was_written_is_there_after_a_restart() {
     let mut bench = Bench::open().await;
     bench.came(wrote("ann", "m1")).await;
@@ -184,8 +146,7 @@ async fn what_was_written_is_there_after_a_restart() {
         drop(gone);
     }
     drop(bench.store.take());
-    let again = Store::open(&bench.file(), Vec::new(), "https://gate.example").await;
-    bench.store = Some(again.unwrap());
+    bench.store = Some(bench.again().await.unwrap());
     assert_eq!(bench.messages(ConversationId(1)).await.len(), 1);
     assert_eq!(bench.texts(gateway_key).await, key);
     assert_eq!(bench.marks().await.len(), 50);
@@ -238,27 +199,4 @@ async fn readers_cannot_write() {
     let write = bench.store().read(|tx| mark(tx, "a")).await;
     assert!(write.is_err());
     bench.store().ping().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_and_breaks_nothing() {
-    let bench = Bench::open().await;
-    bench.came(wrote("ann", "m1")).await;
-    let pages = |limit: &'static str| {
-        bench.unit(move |tx, _| at_once(async { tx.rows(limit, &[]).await.map(drop) }))
-    };
-    pages("PRAGMA max_page_count = 1").await;
-    let big = with(wrote("ann", "m2"), |m| m.text = "x".repeat(4_000_000));
-    let batch = InboundBatch {
-        channel: bot(),
-        events: vec![big.clone()],
-        effects: Vec::new(),
-    };
-    let refused = bench.try_unit(move |tx, unit| at_once(apply(tx, unit, &[batch])));
-    assert!(matches!(refused.await, Err(StoreError::Unavailable(_))));
-    assert_eq!(bench.messages(ConversationId(1)).await.len(), 1);
-    pages("PRAGMA max_page_count = 1000000").await;
-    // The platform delivers it again.
-    assert_eq!(bench.came(big).await, Fate::Applied);
-    assert_eq!(bench.texts("PRAGMA integrity_check").await, ["ok"]);
 }

@@ -1,8 +1,8 @@
 //! Where a message goes: archived, trashed, threads, moves.
 
-use super::super::people::set_status;
-use super::super::rows::status_code;
 use super::*;
+use crate::store::people::set_status;
+use crate::store::rows::status_code;
 use switchboard_channels::model::UserChange;
 
 async fn set(bench: &Bench, id: i64, code: i64) {

@@ -1,8 +1,8 @@
 //! Events on their way to the receivers: in order, until taken or given up.
 
-use super::super::deliveries::{self, Delivery};
-use super::super::upkeep;
 use super::*;
+use crate::store::deliveries::{self, Delivery};
+use crate::store::upkeep;
 
 impl Bench {
     async fn load(&self, webhook: &'static str, group: i64) -> Vec<Delivery> {

@@ -38,12 +38,13 @@ async fn a_redelivered_webhook_changes_nothing() {
         effects: vec![Effect::AnswerCallback { id: "1".to_owned() }],
     };
     let again = webhook.clone();
-    let first = bench.unit(move |tx, unit| at_once(apply(tx, unit, &[webhook])));
+    let first =
+        bench.unit(move |tx, unit| at_once(apply(tx, unit, std::slice::from_ref(&webhook))));
     let (fates, wakes) = first.await;
     assert_eq!(fates, [[Fate::Applied, Fate::Applied]]);
     assert_eq!(wakes.effects.len(), 1);
     bench.news().await;
-    let second = bench.unit(move |tx, unit| at_once(apply(tx, unit, &[again])));
+    let second = bench.unit(move |tx, unit| at_once(apply(tx, unit, std::slice::from_ref(&again))));
     let (fates, wakes) = second.await;
     assert_eq!(fates, [[Fate::Duplicate, Fate::Duplicate]]);
     assert!(wakes.effects.is_empty() && wakes.events.is_empty());

@@ -1,9 +1,9 @@
 //! Dead letters, effects, and what is forgotten after its time.
 
-use super::super::upkeep::{self, DeadLetter, Retention};
-use super::super::work::Failure;
 use super::workers::refused;
 use super::*;
+use crate::store::upkeep::{self, DeadLetter, Retention};
+use crate::store::work::Failure;
 use switchboard_channels::model::{DeliveryStatus, Effect};
 
 impl Bench {
@@ -210,7 +210,7 @@ async fn an_effect_is_worth_doing_for_a_minute() {
         }],
     };
     let (_, wakes) = bench
-        .unit(move |tx, unit| at_once(apply(tx, unit, &[batch])))
+        .unit(move |tx, unit| at_once(apply(tx, unit, std::slice::from_ref(&batch))))
         .await;
     let (channel, id) = wakes.effects[0].clone();
     let load = || bench.unit(move |tx, unit| at_once(upkeep::effect(tx, unit, id)));
@@ -316,7 +316,7 @@ async fn the_keys_of_erased_messages_are_forgotten_like_the_others() {
     };
     bench.accept(&keyed).await;
     let erase = |tx: &mut Tx<'_>, unit: &mut Unit<'_>| {
-        at_once(super::super::users::delete(tx, unit, UserId(2)))
+        at_once(crate::store::users::delete(tx, unit, UserId(2)))
     };
     bench.unit(erase).await;
     bench.pass(DAY_MS + 1);

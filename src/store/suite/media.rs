@@ -1,9 +1,9 @@
 //! Attachments: announced, fetched, shown.
 
-use super::super::media_rows::{self, Fetched, MediaRow};
-use super::super::upkeep;
 use super::messages::picture;
 use super::*;
+use crate::store::media_rows::{self, Fetched, MediaRow};
+use crate::store::upkeep;
 use switchboard_channels::model::Edit;
 
 impl Bench {
@@ -47,7 +47,7 @@ async fn an_announced_attachment_is_fetched_and_has_its_link_at_once() {
         effects: Vec::new(),
     };
     let (_, wakes) = bench
-        .unit(move |tx, unit| at_once(apply(tx, unit, &[batch])))
+        .unit(move |tx, unit| at_once(apply(tx, unit, std::slice::from_ref(&batch))))
         .await;
     assert_eq!(wakes.media, [("bot".to_owned(), 1)]);
     let row = bench.media(1).await;

@@ -1,9 +1,9 @@
 //! No hot statement reads a whole table: every statement of the hot units is explained while it runs.
 
-use super::super::sql::{Row, Val};
-use super::super::work::PutOff;
-use super::super::{deliveries, media_rows, upkeep};
 use super::*;
+use crate::store::sql::{Row, Text, Val};
+use crate::store::work::PutOff;
+use crate::store::{deliveries, media_rows, upkeep};
 use std::collections::BTreeMap;
 use switchboard_channels::Class;
 use switchboard_channels::model::{Attachment, Delete, DeliveryStatus, Edit, Effect, Reaction};
@@ -16,6 +16,9 @@ struct Explained<'a, 'c> {
 
 impl Explained<'_, '_> {
     async fn explain(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<(), StoreError> {
+        if sql.is_empty() {
+            return Ok(());
+        }
         if self.plans.contains_key(sql) {
             return Ok(());
         }
@@ -32,14 +35,26 @@ impl Explained<'_, '_> {
 }
 
 impl Sql for Explained<'_, '_> {
-    async fn exec(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<u64, StoreError> {
-        self.explain(sql, vals).await?;
-        self.tx.exec(sql, vals).await
+    async fn exec(&mut self, sql: impl Into<Text>, vals: &[Val<'_>]) -> Result<u64, StoreError> {
+        let text = sql.into();
+        self.explain(text.sqlite, vals).await?;
+        self.tx.exec(text, vals).await
     }
 
-    async fn rows(&mut self, sql: &'static str, vals: &[Val<'_>]) -> Result<Vec<Row>, StoreError> {
-        self.explain(sql, vals).await?;
-        self.tx.rows(sql, vals).await
+    async fn later(&mut self, sql: impl Into<Text>, vals: &[Val<'_>]) -> Result<(), StoreError> {
+        let text = sql.into();
+        self.explain(text.sqlite, vals).await?;
+        self.tx.later(text, vals).await
+    }
+
+    async fn rows(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let text = sql.into();
+        self.explain(text.sqlite, vals).await?;
+        self.tx.rows(text, vals).await
     }
 }
 

@@ -332,7 +332,7 @@ async fn whoever_is_erased_takes_part_no_more() {
         .await;
     let bob = UserId(bench.number("SELECT MAX(id) FROM users").await);
     bench
-        .unit(move |tx, unit| at_once(super::super::users::delete(tx, unit, bob)))
+        .unit(move |tx, unit| at_once(crate::store::users::delete(tx, unit, bob)))
         .await;
     let left = bench.texts("SELECT address FROM participants").await;
     assert_eq!(left, ["ann@a.example"]);

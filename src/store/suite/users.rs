@@ -1,8 +1,8 @@
 //! Users that callers make, change and erase.
 
-use super::super::users::{self, UserChange, UserFields};
 use super::messages::picture;
 use super::*;
+use crate::store::users::{self, UserChange, UserFields};
 use switchboard_channels::model::Reaction;
 
 impl Bench {
@@ -239,7 +239,7 @@ async fn an_erased_person_is_not_brought_back() {
     assert_eq!(after.more, None);
     assert!(matches!(bench.begin(conversation, 9).await, Begun::Nothing));
     bench
-        .unit(|tx, unit| at_once(super::super::upkeep::expire(tx, unit)))
+        .unit(|tx, unit| at_once(crate::store::upkeep::expire(tx, unit)))
         .await;
 }
 

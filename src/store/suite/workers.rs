@@ -1,8 +1,8 @@
 //! What a worker does: begins, records, gives back, gives up.
 
-use super::super::upkeep;
-use super::super::work::{Failure, PutOff};
 use super::*;
+use crate::store::upkeep;
+use crate::store::work::{Failure, PutOff};
 use switchboard_channels::{Class, SendError};
 
 pub(super) fn put_off(job: &Job, class: Class, next_at: i64) -> PutOff {

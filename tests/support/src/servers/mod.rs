@@ -2,10 +2,12 @@
 //! breaks connections to them. No test skips for want of a server: it fails.
 
 mod keeper;
+pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod smtp;
 
+pub use postgres::{PostgresDatabase, PostgresServer};
 pub use proxy::{Proxy, Way};
 pub use redis::RedisServer;
 pub use smtp::SmtpServer;

@@ -1,0 +1,296 @@
+//! One connection, on the thread that owns it.
+
+use super::super::StoreError;
+use super::super::sql::{Row, Val};
+use super::connect::{Connector, explained};
+use super::values::{self, Param};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, Statement};
+
+/// A statement of ours takes milliseconds, and waits for a lock ten seconds at most. A connection that
+/// gives no answer for so long is cut off or its server stopped.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// A server that refused a connection is not asked again for so long: callers are told at once, and
+/// it is not stormed while it starts.
+const RECONNECT_AFTER: Duration = Duration::from_millis(300);
+
+/// What became of a transaction that broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// Nothing was done, and nothing is wrong with the unit: somebody else was in the way (a deadlock,
+    /// a row that came between). Done again it goes through.
+    Again,
+    /// The connection is gone.
+    Lost,
+    /// Anything else.
+    Otherwise,
+}
+
+/// Statements that were sent and whose answers are still to come.
+type Sent = BoxFuture<'static, Result<(), Error>>;
+
+struct Link {
+    client: Arc<Client>,
+    prepared: HashMap<&'static str, Statement>,
+    sent: Vec<Sent>,
+}
+
+/// A connection, made when it is needed and made again when it was lost.
+pub struct Session {
+    runtime: Runtime,
+    connector: Connector,
+    link: Option<Link>,
+    refused: Option<Instant>,
+    patience: Duration,
+    /// How the open transaction broke, since its beginning.
+    broken: Option<Broken>,
+}
+
+impl Session {
+    pub(super) fn new(connector: Connector) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| StoreError::Open(e.to_string()))?;
+        Ok(Self {
+            runtime,
+            connector,
+            link: None,
+            refused: None,
+            patience: ANSWER_MAX,
+            broken: None,
+        })
+    }
+
+    /// For statements that may take long: changes of the schema.
+    pub(in super::super) fn be_patient(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Waits for something while the connection is looked after: its end is noticed at once.
+    pub(super) fn idle<T>(&self, until: impl Future<Output = T>) -> T {
+        self.runtime.block_on(until)
+    }
+
+    /// Opens a transaction; the text is sent with the first statement.
+    ///
+    /// # Errors
+    /// When there is no connection and none can be made.
+    pub(super) fn begin(&mut self, text: &'static str) -> Result<(), StoreError> {
+        self.broken = None;
+        self.connect()?;
+        self.send_text(text)
+    }
+
+    /// Makes sure that there is a connection.
+    pub(in super::super) fn connect(&mut self) -> Result<(), StoreError> {
+        if let Some(link) = &mut self.link {
+            // What the last transaction left is of no interest to this one.
+            let sent = std::mem::take(&mut link.sent);
+            let closed = self.runtime.block_on(async {
+                tokio::time::timeout(ANSWER_MAX, futures_util::future::join_all(sent))
+                    .await
+                    .is_err()
+            });
+            if !closed && !link.client.is_closed() {
+                return Ok(());
+            }
+            self.link = None;
+        }
+        if self
+            .refused
+            .is_some_and(|at| at.elapsed() < RECONNECT_AFTER)
+        {
+            return Err(self.unavailable("no connection could be made a moment ago"));
+        }
+        let connector = &self.connector;
+        let connected = self.runtime.block_on(async {
+            // The driver's own limit is for each step of each host; a server that was stopped in the
+            // middle of the handshake answers none of them.
+            tokio::time::timeout(ANSWER_MAX, connector.connect()).await
+        });
+        match connected {
+            Ok(Ok(client)) => {
+                self.refused = None;
+                self.link = Some(Link {
+                    client: Arc::new(client),
+                    prepared: HashMap::new(),
+                    sent: Vec::new(),
+                });
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.refused = Some(Instant::now());
+                Err(self.unavailable(&explained(&error)))
+            }
+            Err(_late) => {
+                self.refused = Some(Instant::now());
+                Err(self.unavailable("it gives no answer"))
+            }
+        }
+    }
+
+    fn unavailable(&self, what: &str) -> StoreError {
+        StoreError::Unavailable(format!("PostgreSQL at {}: {what}", self.connector.name))
+    }
+
+    /// How the transaction broke, if it did.
+    pub(super) fn broken(&self) -> Option<Broken> {
+        self.broken
+    }
+
+    /// Sends text that has no parameters and may hold several statements.
+    fn send_text(&mut self, text: &'static str) -> Result<(), StoreError> {
+        let link = self.link.as_mut().ok_or_else(gone)?;
+        let client = Arc::clone(&link.client);
+        let call = async move { client.batch_execute(text).await };
+        Self::send(link, Box::pin(call));
+        Ok(())
+    }
+
+    /// The first poll hands the message to the connection; nothing is written before the thread waits,
+    /// so what is sent in a row goes out together.
+    fn send(link: &mut Link, mut call: Sent) {
+        match (&mut call).now_or_never() {
+            None => link.sent.push(call),
+            Some(result) => link.sent.push(Box::pin(std::future::ready(result))),
+        }
+    }
+
+    /// Ends a transaction that wrote nothing, without waiting.
+    pub(super) fn end(&mut self) {
+        // Without a connection there is no transaction.
+        drop(self.send_text("ROLLBACK"));
+    }
+
+    /// Sends text without parameters and waits for it and everything before it.
+    pub(in super::super) fn finish(&mut self, text: &'static str) -> Result<(), StoreError> {
+        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
+        self.wait(async move { client.batch_execute(text).await })
+    }
+
+    /// The prepared form of a text.
+    fn prepared(&mut self, sql: &'static str) -> Result<Statement, StoreError> {
+        let link = self.link.as_ref().ok_or_else(gone)?;
+        if let Some(statement) = link.prepared.get(sql) {
+            return Ok(statement.clone());
+        }
+        #[cfg(test)]
+        super::seen::note(sql);
+        let client = Arc::clone(&link.client);
+        let statement = self.wait(async move { client.prepare(sql).await })?;
+        if let Some(link) = &mut self.link {
+            link.prepared.insert(sql, statement.clone());
+        }
+        Ok(statement)
+    }
+
+    pub(in super::super) fn exec(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> Result<u64, StoreError> {
+        let statement = self.prepared(sql)?;
+        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
+        let params = Param::all(vals);
+        self.wait(async move { client.execute_raw(&statement, params).await })
+    }
+
+    pub(in super::super) fn later(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> Result<(), StoreError> {
+        let statement = self.prepared(sql)?;
+        let link = self.link.as_mut().ok_or_else(gone)?;
+        let client = Arc::clone(&link.client);
+        let params = Param::all(vals);
+        let call = async move { client.execute_raw(&statement, params).await.map(drop) };
+        Self::send(link, Box::pin(call));
+        Ok(())
+    }
+
+    pub(in super::super) fn rows(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let statement = self.prepared(sql)?;
+        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
+        let params = Param::all(vals);
+        let rows: Vec<tokio_postgres::Row> = self.wait(async move {
+            let rows = client.query_raw(&statement, params).await?;
+            pin!(rows).try_collect().await
+        })?;
+        rows.iter().map(values::row).collect()
+    }
+
+    /// Waits for an answer, and for those of everything that was sent before. The first error is the
+    /// one that counts: what comes after it says only that the transaction is broken.
+    fn wait<T>(&mut self, call: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
+        let link = self.link.as_mut().ok_or_else(gone)?;
+        let sent = std::mem::take(&mut link.sent);
+        let answers = async {
+            let own = call.await;
+            for sent in sent {
+                sent.await?;
+            }
+            own
+        };
+        let patience = self.patience;
+        let answers = async { tokio::time::timeout(patience, answers).await };
+        match self.runtime.block_on(answers) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.broke(&error)),
+            Err(_late) => {
+                self.link = None;
+                self.broken = Some(Broken::Lost);
+                Err(self.unavailable("it gives no answer"))
+            }
+        }
+    }
+
+    /// What an error means, for the caller and for the transaction.
+    fn broke(&mut self, error: &Error) -> StoreError {
+        let text = explained(error);
+        let Some(code) = error.code() else {
+            // Not the server's words: the connection, or a value that does not fit its place.
+            if error.is_closed() || self.link.as_ref().is_none_or(|l| l.client.is_closed()) {
+                self.link = None;
+                self.broken = Some(Broken::Lost);
+                return self.unavailable(&text);
+            }
+            self.broken.get_or_insert(Broken::Otherwise);
+            return StoreError::Corrupt(text);
+        };
+        let again = [
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::UNIQUE_VIOLATION,
+        ];
+        let kind = if again.contains(code) {
+            Broken::Again
+        } else {
+            Broken::Otherwise
+        };
+        self.broken.get_or_insert(kind);
+        match code.code().get(..2) {
+            // A constraint.
+            Some("23") => StoreError::Taken(text),
+            // A value or a text that it cannot take.
+            Some("22" | "42") => StoreError::Corrupt(text),
+            _ => self.unavailable(&text),
+        }
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the connection to PostgreSQL was lost".to_owned())
+}

@@ -1,0 +1,78 @@
+//! Statements inside an open transaction, of whichever database.
+
+use super::StoreError;
+use super::postgres::Session;
+use super::sql::{Row, Sql, Text, Val};
+use futures_util::FutureExt;
+use rusqlite::Connection;
+use std::future::{Future, ready};
+
+/// What a unit runs its statements on. Which database it is, no unit can ask.
+pub struct Tx<'c>(On<'c>);
+
+enum On<'c> {
+    Sqlite(&'c Connection),
+    Postgres(&'c mut Session),
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn sqlite(connection: &'c Connection) -> Self {
+        Self(On::Sqlite(connection))
+    }
+
+    pub(super) fn postgres(session: &'c mut Session) -> Self {
+        Self(On::Postgres(session))
+    }
+}
+
+// Every answer is there when the call returns: on SQLite because the statement ran, on PostgreSQL
+// because the thread waited for it. That is what `at_once` relies on.
+impl Sql for Tx<'_> {
+    fn exec(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<u64, StoreError>> {
+        let text = sql.into();
+        ready(match &mut self.0 {
+            On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals),
+            On::Postgres(session) => session.exec(text.postgres, vals),
+        })
+    }
+
+    fn later(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        let text = sql.into();
+        ready(match &mut self.0 {
+            On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals).map(drop),
+            On::Postgres(session) => session.later(text.postgres, vals),
+        })
+    }
+
+    fn rows(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> {
+        let text = sql.into();
+        ready(match &mut self.0 {
+            On::Sqlite(connection) => super::sqlite::rows(connection, text.sqlite, vals),
+            On::Postgres(session) => session.rows(text.postgres, vals),
+        })
+    }
+}
+
+/// The result of a unit whose every await is on [`Tx`], which never waits.
+///
+/// # Errors
+/// The unit's own; [`StoreError::Corrupt`] when it waited for something else after all.
+pub fn at_once<T>(unit: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    unit.now_or_never().unwrap_or_else(|| {
+        Err(StoreError::Corrupt(
+            "a unit waited inside a commit".to_owned(),
+        ))
+    })
+}
