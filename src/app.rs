@@ -117,7 +117,7 @@ pub async fn serve(
         tasks.spawn(inbound::replay(Arc::clone(&gateway), stop.clone()));
     }
     if works(Role::Worker) {
-        upkeep::restore_pauses(&gateway).await?;
+        upkeep::match_pauses(&gateway).await?;
         let due = reconcile::reconcile(&gateway).await?;
         if due > 0 {
             tracing::info!(due, "waiting work was found in the store");
@@ -125,6 +125,8 @@ pub async fn serve(
         start_lanes(&gateway, &options.channels, &tasks, &stop);
         start_upkeep(&gateway, &config, &tasks, &stop);
     }
+    // Callers wait at api processes, and workers are told of scheduled messages.
+    tasks.spawn(upkeep::listener(Arc::clone(&gateway), stop.clone()));
     tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();
     let serving = tokio::spawn(server);

@@ -5,7 +5,7 @@ use crate::media::files::Files;
 use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::Policy;
 use crate::outbound::transport::HttpTransport;
-use crate::queue::{Due, LaneId, Priority, Queue};
+use crate::queue::{Due, LaneId, News, Priority, Queue};
 use crate::store::people::ChannelInfo;
 use crate::store::{Store, Wakes};
 use crate::telemetry::names;
@@ -124,6 +124,17 @@ impl Outcomes {
         }
     }
 
+    /// Wakes everybody, whatever they wait for: news may have been missed.
+    pub fn notify_all(&self) {
+        let all = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *waiting)
+        };
+        for sender in all.into_values().flatten() {
+            sender.send(()).ok();
+        }
+    }
+
     /// Forgets a message that nobody waits for any more.
     pub fn forget(&self, message: MessageId) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +191,8 @@ pub struct Gateway {
     pub outcomes: Outcomes,
     /// Wakes the scheduler when a message was accepted for later.
     pub scheduled: Notify,
+    /// Has schedule and truth compared at once.
+    pub rebuild: Notify,
     /// Numbers.
     pub limits: Limits,
     /// Says that the process drains: nothing new is begun, nobody waits any longer.
@@ -203,11 +216,29 @@ impl Gateway {
         self.channels.get(id)
     }
 
+    /// Every lane of this service.
+    pub fn lanes(&self) -> impl Iterator<Item = &LaneId> {
+        let channels = self.channels.values();
+        let of_channels = channels.flat_map(|c| [&c.lane, &c.media_lane]);
+        of_channels.chain(self.hooks.values().map(|h| &h.lane))
+    }
+
+    /// Tells the other processes. What they do not hear of they see for themselves, later.
+    pub async fn tell(&self, news: &News) {
+        if let Err(error) = self.queue.tell(news).await {
+            tracing::debug!(%error, "other processes are not told");
+        }
+    }
+
     /// Wakes whatever a commit made due. A queue that does not answer loses nothing: the reconciler
     /// schedules again.
     pub async fn wake(&self, wakes: Wakes) {
-        for message in wakes.outcomes {
-            self.outcomes.notify(message);
+        for message in &wakes.outcomes {
+            self.outcomes.notify(*message);
+        }
+        if !wakes.outcomes.is_empty() {
+            let ids = wakes.outcomes.iter().map(|message| message.0).collect();
+            self.tell(&News::Outcomes(ids)).await;
         }
         let mut lanes: HashMap<LaneId, Vec<Due>> = HashMap::new();
         for (channel, conversation, bulk) in wakes.sends {

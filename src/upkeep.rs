@@ -2,13 +2,15 @@
 //! lanes, deadlines and pruning.
 
 use crate::gateway::Gateway;
-use crate::queue::LaneId;
+use crate::queue::News;
 use crate::reconcile::reconcile;
 use crate::store::at_once;
 use crate::store::upkeep::{self, Retention};
 use crate::store::{StoreError, sends};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use switchboard_channels::model::MessageId;
 use tokio_util::sync::CancellationToken;
 
 /// Schedule and truth are compared this often (design: every minute).
@@ -24,11 +26,43 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// While the store does not answer, the scheduler asks again after so long.
 const STORE_DOWN: Duration = Duration::from_secs(1);
 
-/// Compares schedule and truth, every minute.
+/// Compares schedule and truth, every minute and when the queue may have forgotten something.
 pub async fn reconciler(gateway: Arc<Gateway>, stop: CancellationToken) {
-    while pause(RECONCILE_EVERY, &stop).await {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RECONCILE_EVERY) => {}
+            () = gateway.rebuild.notified() => {}
+            () = stop.cancelled() => return,
+        }
+        // The pauses first: what is made due in a lane that is paused must not be claimed.
+        if let Err(error) = match_pauses(&gateway).await {
+            tracing::warn!(%error, "the pauses were not compared");
+        }
         if let Err(error) = reconcile(&gateway).await {
             tracing::warn!(%error, "schedule and truth were not compared");
+        }
+    }
+}
+
+/// Hands on what other processes tell.
+pub async fn listener(gateway: Arc<Gateway>, stop: CancellationToken) {
+    loop {
+        let news = tokio::select! {
+            news = gateway.queue.news() => news,
+            () = stop.cancelled() => return,
+        };
+        match news {
+            News::Outcomes(ids) => {
+                for id in ids {
+                    gateway.outcomes.notify(MessageId(id));
+                }
+            }
+            News::Scheduled => gateway.scheduled.notify_one(),
+            News::Missed => {
+                gateway.outcomes.notify_all();
+                gateway.scheduled.notify_one();
+            }
+            News::Rebuild => gateway.rebuild.notify_one(),
         }
     }
 }
@@ -128,32 +162,42 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
-/// Puts the pauses that outlived the last process into effect.
+/// Puts the pauses that the store knows into effect, and ends those that it does not know: the queue
+/// may have forgotten them, or not have answered when they began or ended.
 ///
 /// # Errors
 /// When they cannot be read.
-pub async fn restore_pauses(gateway: &Gateway) -> Result<(), StoreError> {
-    for paused in gateway.store.read(|tx| at_once(upkeep::paused(tx))).await? {
-        let known = gateway
-            .channels
-            .values()
-            .map(|c| &c.lane)
-            .chain(gateway.channels.values().map(|c| &c.media_lane));
-        let lane = known
-            .chain(gateway.hooks.values().map(|h| &h.lane))
-            .find(|lane| lane.as_str() == paused.lane);
-        let Some(lane) = lane else { continue };
-        tracing::warn!(lane = %lane, reason = %paused.reason, "the lane is still paused");
-        pause_lane(gateway, lane).await;
+pub async fn match_pauses(gateway: &Gateway) -> Result<(), StoreError> {
+    let paused = paused_lanes(gateway).await?;
+    for lane in gateway.lanes() {
+        // A queue that does not answer now is compared again when it does.
+        let Ok(stats) = gateway.queue.stats(lane).await else {
+            continue;
+        };
+        let mut wanted = paused.contains(lane.as_str());
+        while stats.paused != wanted {
+            tracing::warn!(lane = %lane, paused = wanted, "the lane is paused as the store has it");
+            if let Err(error) = gateway.queue.pause(lane, wanted).await {
+                tracing::error!(lane = %lane, %error, "the lane is not paused or resumed");
+            }
+            // Somebody may have paused or resumed it meanwhile, in the store first: then what we just
+            // did is wrong.
+            let now = paused_lanes(gateway).await?.contains(lane.as_str());
+            if now == wanted {
+                break;
+            }
+            wanted = now;
+        }
+        let gauge = if wanted { 1.0 } else { 0.0 };
+        metrics::gauge!(crate::telemetry::names::LANE_PAUSED, "lane" => lane.to_string())
+            .set(gauge);
     }
     Ok(())
 }
 
-async fn pause_lane(gateway: &Gateway, lane: &LaneId) {
-    if let Err(error) = gateway.queue.pause(lane, true).await {
-        tracing::error!(lane = %lane, %error, "the lane is not paused");
-    }
-    metrics::gauge!(crate::telemetry::names::LANE_PAUSED, "lane" => lane.to_string()).set(1.0);
+async fn paused_lanes(gateway: &Gateway) -> Result<BTreeSet<String>, StoreError> {
+    let paused = gateway.store.read(|tx| at_once(upkeep::paused(tx))).await?;
+    Ok(paused.into_iter().map(|p| p.lane).collect())
 }
 
 /// Sleeps; `false` when it is time to stop.

@@ -11,6 +11,7 @@ use crate::outbound::policy::{self, Policy};
 use crate::outbound::transport::HttpTransport;
 use crate::queue::gcra::Rate;
 use crate::queue::memory::MemoryQueue;
+use crate::queue::redis::{Options, RedisQueue};
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
 use crate::store::postgres::{Place, Presence};
@@ -73,7 +74,11 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
     let fence = crate::store::now().0.saturating_mul(1000);
     let queue: Arc<dyn Queue> = match &config.queue.url {
         QueueUrl::Memory => MemoryQueue::new(lanes, fence),
-        QueueUrl::Redis(_) => anyhow::bail!("queue.url: Redis is not built into this release"),
+        QueueUrl::Redis(url) => RedisQueue::open(url.expose(), lanes, Options::default())
+            .await
+            .map_err(|e| {
+                ConfigError::new("queue.url", e.0, "redis://host:6379/0 (rediss:// for TLS)")
+            })?,
     };
     let files = match &config.media.url {
         MediaUrl::Dir(path) => Files::new(path),
@@ -94,6 +99,7 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
+        rebuild: tokio::sync::Notify::new(),
         limits: GatewayLimits {
             public_url: config.server.public_url.as_str().to_owned(),
             body_limit_bytes: config.server.body_limit_bytes,
@@ -142,7 +148,7 @@ fn live_channel(config: &Config, channel: &ChannelConfig) -> anyhow::Result<Live
     let in_flight = channel
         .max_in_flight
         .unwrap_or(adapter.capabilities().pacing.max_in_flight);
-    // One process is all there is, so the total over all processes bounds this one.
+    // More than the total over all processes this one never gets.
     let in_flight = channel
         .max_in_flight_total
         .map_or(in_flight, |total| total.min(in_flight));
@@ -178,6 +184,7 @@ fn channel_limits(config: &Config, channel: &ChannelConfig, live: &LiveChannel) 
         .or(rate_per_recipient_per_second);
     Limits {
         rate: Rate::new(per_second, burst),
+        max_leases: channel.max_in_flight_total.and_then(NonZeroU32::new),
         recipient: recipient
             .map(|r| Rate::new(r, channel.recipient_burst.unwrap_or(recipient_burst))),
         ..own_limits(config)
@@ -199,6 +206,7 @@ fn own_limits(config: &Config) -> Limits {
     Limits {
         rate: Rate::new(OWN_RATE, u32::MAX),
         recipient: None,
+        max_leases: None,
         lease: Duration::from_secs(config.queue.lease_seconds),
         breaker_failures: config.retry.breaker_failures,
         breaker_rest: Duration::from_secs(config.retry.breaker_rest_seconds),

@@ -1,8 +1,10 @@
 //! `switchboard check`: can what the configuration names be used?
 
 use super::build::open_store;
-use crate::config::Config;
+use crate::config::{Config, QueueUrl};
 use crate::outbound::transport::HttpTransport;
+use crate::queue::Queue;
+use crate::queue::redis::{Options, RedisQueue};
 use crate::store::StoreError;
 use crate::store::postgres::Presence;
 use switchboard_channels::kit::http::Ctx;
@@ -31,7 +33,7 @@ pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>
         Err(error) => Err(error),
     };
     let mut findings = vec![finding("store", store.map_err(|e| e.to_string()))];
-    findings.push(finding("queue", Ok("lives inside the service".to_owned())));
+    findings.push(finding("queue", queue(&config).await));
     let transport = HttpTransport::new(config.media.allow_private_hosts.clone())?;
     for channel in &config.channels {
         let subject = format!("channel {}", channel.id);
@@ -48,6 +50,17 @@ pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>
         findings.push(finding(&subject, found));
     }
     Ok(findings)
+}
+
+async fn queue(config: &Config) -> Result<String, String> {
+    let QueueUrl::Redis(url) = &config.queue.url else {
+        return Ok("lives inside the service".to_owned());
+    };
+    // No lanes: only whether it answers is asked.
+    let queue = RedisQueue::open(url.expose(), [], Options::default()).await;
+    let queue = queue.map_err(|e| e.to_string())?;
+    let answer = queue.ping().await.map_err(|e| e.to_string());
+    answer.map(|()| "answers".to_owned())
 }
 
 fn finding(subject: &str, result: Result<String, String>) -> Finding {

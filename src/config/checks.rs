@@ -32,9 +32,6 @@ fn built_in(config: &Config) -> Result<(), ConfigError> {
         let found = format!("{found}, which is not built into this release");
         Err(ConfigError::new(key, found, allowed))
     };
-    if matches!(config.queue.url, QueueUrl::Redis(_)) {
-        return refuse("queue.url", "a Redis server", "memory:");
-    }
     if matches!(config.media.url, MediaUrl::Object(_)) {
         return refuse("media.url", "an object store", "file:PATH");
     }

@@ -54,11 +54,7 @@ pub async fn metrics(http: web::Data<Http>) -> HttpResponse<BoxBody> {
 
 /// The lanes of this service.
 pub fn lanes(http: &Http) -> Vec<LaneId> {
-    let channels = http.gateway.channels.values();
-    let of_channels = channels.flat_map(|c| [c.lane.clone(), c.media_lane.clone()]);
-    of_channels
-        .chain(http.gateway.hooks.values().map(|h| h.lane.clone()))
-        .collect()
+    http.gateway.lanes().cloned().collect()
 }
 
 fn refresh_spool(http: &Http) {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -103,6 +104,7 @@ impl Runner {
         let mut turn = tokio::spawn(async move { work.turn(lease, &inner_stop).await });
         let mut renewal = tokio::time::interval(self.lease / RENEWALS);
         renewal.tick().await;
+        let mut held = Instant::now();
         let next = loop {
             tokio::select! {
                 ended = &mut turn => match ended {
@@ -114,7 +116,7 @@ impl Runner {
                 },
                 _ = renewal.tick() => {
                     match self.queue.extend(&self.lane, lease).await {
-                        Ok(true) => {}
+                        Ok(true) => held = Instant::now(),
                         // The store's fence keeps us from doing harm; what is under way is recorded.
                         Ok(false) => tracing::warn!(lane = %self.lane, "a lease has lapsed"),
                         Err(error) => tracing::warn!(lane = %self.lane, %error, "not renewed"),
@@ -122,8 +124,18 @@ impl Runner {
                 }
             }
         };
-        if let Err(error) = self.queue.finish(&self.lane, lease, next).await {
-            tracing::warn!(lane = %self.lane, %error, "a lease is not given back; it will lapse");
+        // Until the lease has lapsed by itself: otherwise the conversation would rest for the whole of
+        // it after a moment without an answer. Giving it back twice is the same as once.
+        while let Err(error) = self.queue.finish(&self.lane, lease, next).await {
+            if stop.is_cancelled() || held.elapsed() >= self.lease {
+                tracing::warn!(lane = %self.lane, %error, "a lease is not given back; it will lapse");
+                break;
+            }
+            tracing::debug!(lane = %self.lane, %error, "a lease is not given back yet");
+            tokio::select! {
+                () = tokio::time::sleep(QUEUE_DOWN) => {}
+                () = stop.cancelled() => {}
+            }
         }
     }
 }

@@ -37,6 +37,16 @@ impl Rate {
         }
     }
 
+    /// Interval and tolerance in microseconds, for the same algorithm elsewhere.
+    pub(super) fn micros(&self) -> (f64, f64) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "far below what a limit is exact to"
+        )]
+        let micros = |nanos: u64| nanos as f64 / 1000.0;
+        (micros(self.interval_nanos), micros(self.tolerance_nanos))
+    }
+
     /// Takes `tokens` at `now` from a bucket that is full at `full_at`: the new `full_at`, or how
     /// long to wait. A request for more than the burst is let through from a full bucket, else it
     /// would wait for ever; the debt is paid afterwards.

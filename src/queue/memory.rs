@@ -3,7 +3,7 @@
 //! No lock is held across an await, and every operation costs the logarithm of the lane's depth.
 
 use super::{
-    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, Outcome, Priority, Queue, QueueError,
+    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, News, Outcome, Priority, Queue, QueueError,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -284,6 +284,14 @@ impl Lane {
         Some(group)
     }
 
+    /// How many more leases there may be.
+    fn free_leases(&self) -> usize {
+        self.limits.max_leases.map_or(usize::MAX, |most| {
+            let most = usize::try_from(most.get()).unwrap_or(usize::MAX);
+            most.saturating_sub(self.leases.len())
+        })
+    }
+
     fn claim(&mut self, most: usize, now: Instant, fence: &AtomicI64) -> Claim {
         if self.paused {
             return Claim::default();
@@ -304,6 +312,7 @@ impl Lane {
             Breaker::Probing { probe: None } => most.min(1),
             Breaker::Probing { probe: Some(_) } => 0,
         };
+        let most = most.min(self.free_leases());
         while leases.len() < most {
             let Some(group) = self.next_ready() else {
                 break;
@@ -327,7 +336,7 @@ impl Lane {
             leases.push(Lease { group, fence });
         }
         let more = !(self.normal.is_empty() && self.bulk.is_empty());
-        if more && matches!(self.breaker, Breaker::Closed(_)) {
+        if more && matches!(self.breaker, Breaker::Closed(_)) && self.free_leases() > 0 {
             // The caller wanted no more than it got, but there is more.
             return Claim {
                 leases,
@@ -606,6 +615,15 @@ impl Queue for MemoryQueue {
     async fn ping(&self) -> Result<(), QueueError> {
         Ok(())
     }
+
+    async fn tell(&self, _news: &News) -> Result<(), QueueError> {
+        // There is no other process.
+        Ok(())
+    }
+
+    async fn news(&self) -> News {
+        std::future::pending().await
+    }
 }
 
 #[cfg(test)]
@@ -634,12 +652,24 @@ mod tests {
 
     every_law!(open => #[tokio::test(start_paused = true)]);
 
+    #[test]
+    fn it_does_what_its_model_does() {
+        super::super::model_test::check(1500, open, || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .unwrap()
+        });
+    }
+
     #[tokio::test(start_paused = true)]
     async fn full_buckets_are_swept() {
         let second = super::super::gcra::Rate::new(1.0, 1);
         let limits = Limits {
             rate: super::super::gcra::Rate::new(1e6, 1_000_000),
             recipient: Some(second),
+            max_leases: None,
             lease: Duration::from_secs(60),
             breaker_failures: 5,
             breaker_rest: Duration::from_secs(30),

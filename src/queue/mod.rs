@@ -21,17 +21,23 @@
 //! - After `breaker_failures` failures in a row a lane rests; then it gives one lease at a time (the
 //!   probe) until one succeeds, which makes all groups ready that wait for a retry.
 //! - Limits are token buckets (GCRA): one for the lane and one per recipient, taken together.
+//! - A lane may have a most of leases at once, over all workers; beyond it a claim gives none.
 //! - Times are relative to now, so a stepping clock moves nothing.
 
 pub mod gcra;
 pub mod memory;
 #[cfg(test)]
 mod model_test;
+pub mod news;
+pub mod redis;
 #[cfg(test)]
 mod suite;
 
+pub use news::News;
+
 use async_trait::async_trait;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +152,8 @@ pub struct Limits {
     pub rate: gcra::Rate,
     /// Parts per second to one recipient.
     pub recipient: Option<gcra::Rate>,
+    /// The most leases at once, over all workers.
+    pub max_leases: Option<NonZeroU32>,
     /// How long a lease lasts unless it is extended.
     pub lease: Duration,
     /// That many failures in a row and the lane rests.
@@ -273,4 +281,14 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// When it does not.
     async fn ping(&self) -> Result<(), QueueError>;
+
+    /// Tells the other processes. Best effort: whoever waits for news looks for itself, too, in the
+    /// end.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    async fn tell(&self, news: &News) -> Result<(), QueueError>;
+
+    /// Waits for what another process told, or what happened to the queue. One listener per process.
+    async fn news(&self) -> News;
 }

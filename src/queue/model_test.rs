@@ -1,15 +1,16 @@
-//! The queue of one process against a model of it that is too simple to be wrong: a list of groups,
-//! searched from end to end, on a clock that counts milliseconds.
+//! A queue against a model of it that is too simple to be wrong: a list of groups, searched from end to
+//! end, on a clock that counts milliseconds and moves only when a step says so.
 //!
 //! Random steps run on both. What the queue answers must be what the model allows; where two groups
 //! became due at the same moment, either may come first. After the last step everything that was
 //! scheduled is worked off, so that a group that was lost on the way is missed.
 
 use super::gcra::Rate;
-use super::memory::MemoryQueue;
+use super::suite::{Clock, Lanes, Open};
 use super::{Due, Group, LaneId, Lease, Limits, Outcome, Priority, Queue};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const REST_MS: u64 = 700;
 const FAILURES: u32 = 3;
 /// Few, so that the steps meet one another.
 const GROUPS: Group = 7;
+/// Some lanes have a most of leases.
+const MOST: u32 = 2;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -79,6 +82,8 @@ enum State {
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
+    /// The most leases at once.
+    most: Option<NonZeroU32>,
     groups: BTreeMap<Group, State>,
     given: u64,
     highest_fence: i64,
@@ -178,7 +183,15 @@ impl Model {
         }
         let ready = self.ready(Priority::Normal).count() + self.ready(Priority::Bulk).count();
         let most = if self.probing { most.min(1) } else { most };
-        most.min(ready)
+        most.min(ready).min(self.free())
+    }
+
+    /// How many more leases the lane may give.
+    fn free(&self) -> usize {
+        let leased = |s: &&State| matches!(s, State::Leased { .. });
+        let leased = self.groups.values().filter(leased).count();
+        self.most
+            .map_or(usize::MAX, |most| most.get() as usize - leased)
     }
 
     /// Checks that this lease is the one that had to come, and gives it.
@@ -284,7 +297,7 @@ impl Model {
         }
         let ready = |at: u64| at <= self.now;
         let times = self.groups.values().filter_map(|state| match *state {
-            State::Due { at, .. } if ready(at) && self.probing => None,
+            State::Due { at, .. } if ready(at) && (self.probing || self.free() == 0) => None,
             State::Due { at, .. } => Some(at.saturating_sub(self.now)),
             State::Leased { until, .. } => Some(until - self.now),
         });
@@ -297,26 +310,35 @@ fn ms(n: u64) -> Duration {
 }
 
 struct Run {
-    queue: Arc<MemoryQueue>,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
     lane: LaneId,
     model: Model,
     leases: Vec<Lease>,
 }
 
 impl Run {
-    fn new() -> Self {
+    async fn new(open: Open, most: Option<NonZeroU32>) -> Self {
         let lane = LaneId::channel("one");
         let limits = Limits {
             rate: Rate::new(1e6, 1000),
             recipient: None,
+            max_leases: most,
             lease: ms(LEASE_MS),
             breaker_failures: FAILURES,
             breaker_rest: ms(REST_MS),
         };
+        let lanes: Lanes = vec![(lane.clone(), limits)];
+        let (queue, clock) = open(lanes).await;
+        let model = Model {
+            most,
+            ..Model::default()
+        };
         Self {
-            queue: MemoryQueue::new([(lane.clone(), limits)], 0),
+            queue,
+            clock,
             lane,
-            model: Model::default(),
+            model,
             leases: Vec::new(),
         }
     }
@@ -401,7 +423,7 @@ impl Run {
                 self.model.highest_fence = self.model.highest_fence.max(fence);
             }
             Step::Advance(wait) => {
-                tokio::time::advance(ms(wait)).await;
+                self.clock.advance(ms(wait)).await;
                 self.model.now += wait;
             }
         }
@@ -449,24 +471,26 @@ impl Run {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_queue_does_what_its_model_does(
-        steps in proptest::collection::vec(step(), 1..120)
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut run = Run::new();
+/// Runs so many cases of steps over a queue, each on a runtime of its own.
+pub(super) fn check(cases: u32, open: Open, runtime: fn() -> tokio::runtime::Runtime) {
+    let most = prop_oneof![3 => Just(None), 1 => Just(NonZeroU32::new(MOST))];
+    let steps = (most, proptest::collection::vec(step(), 1..120));
+    let config = ProptestConfig {
+        cases,
+        source_file: Some(file!()),
+        ..ProptestConfig::default()
+    };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let checked = runner.run(&steps, |(most, steps)| {
+        runtime().block_on(async {
+            let mut run = Run::new(open, most).await;
             for step in steps {
                 run.step(step).await?;
             }
             run.drain().await
-        })?;
+        })
+    });
+    if let Err(error) = checked {
+        panic!("{error}\n{runner}");
     }
 }

@@ -77,6 +77,7 @@ macro_rules! every_law {
             a_wake_up_during_a_lease_makes_the_group_ready_at_its_end,
             a_wake_up_during_a_lease_does_not_hasten_what_was_put_off,
             a_wake_up_during_a_lease_decides_the_priority,
+            a_lane_gives_no_more_leases_than_its_most,
             a_resting_lane_gives_nothing,
             the_later_end_of_two_rests_wins,
             a_paused_lane_gives_nothing_until_it_is_resumed,
@@ -96,6 +97,7 @@ macro_rules! every_law {
             stats_tell_how_the_lane_is,
             waiting_ends_when_something_is_scheduled,
             waiting_ends_when_a_lease_is_given_back,
+            waiting_ends_when_a_lease_of_a_full_lane_is_given_back,
             waiting_ends_when_the_lane_is_resumed,
             waiting_ends_when_it_is_nudged,
             a_wake_up_before_the_wait_is_not_lost,
@@ -120,6 +122,7 @@ pub(super) fn limits() -> Limits {
     Limits {
         rate: Rate::new(1_000_000.0, 1000),
         recipient: None,
+        max_leases: None,
         lease: UNIT * LEASE,
         breaker_failures: FAILURES,
         breaker_rest: UNIT * REST,

@@ -77,7 +77,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same unit may go through later, unchanged.
     pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Unknown(_))
     }
 }
 

@@ -10,6 +10,7 @@ use super::outcome::{wait, wait_for};
 use super::shapes::{MessageStatus, answers};
 use super::target::{self, To};
 use crate::gateway::LiveChannel;
+use crate::queue::News;
 use crate::store::at_once;
 use crate::store::reads;
 use crate::store::rows::BOT;
@@ -170,6 +171,7 @@ async fn deliver(
             api.gateway.wake(wakes).await;
             if scheduled {
                 api.gateway.scheduled.notify_one();
+                api.gateway.tell(&News::Scheduled).await;
             }
             wait(api, function, message, options.wait, news).await
         }

@@ -19,11 +19,7 @@
 mod clock;
 mod ledger;
 mod mixed;
-
-use crate::world;
-use serde_json::json;
-use switchboard_testkit::Setup;
-
-fn ledger_world() -> Setup {
-    world().channel_with("bot", "telegram", json!({"webhook_secret": ledger::SECRET}))
-}
+mod processes;
+mod queue;
+pub(crate) mod rig;
+mod store;

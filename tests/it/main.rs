@@ -22,6 +22,7 @@ mod limits;
 mod operators;
 mod order;
 mod repeats;
+mod scale;
 mod start;
 mod statuses;
 mod talk;

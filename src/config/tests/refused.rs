@@ -131,9 +131,9 @@ fn bad_values_are_refused_by_name() {
             "FILE: store.connections: found 1; allowed: a whole number from 2 to 200",
         ),
         (
-            "[queue]\nurl = \"rediss://:s3cret@cache:6379/0\"",
+            "[queue]\nurl = \"redis:s3cret\"",
             &[],
-            "FILE: queue.url: found a Redis server, which is not built into this release; allowed: memory:",
+            "FILE: queue.url: found another URL, of the scheme redis:; allowed: memory: or redis://host:6379/0 (rediss:// for TLS)",
         ),
         (
             "[queue]\nurl = \"memory\"",

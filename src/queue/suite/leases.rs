@@ -196,3 +196,33 @@ pub(crate) async fn a_wake_up_during_a_lease_decides_the_priority(open: Open) {
     bench.finish(of(1), Some(bulk(1))).await;
     assert_eq!(bench.groups(2).await, [1, 2]);
 }
+
+pub(crate) async fn a_lane_gives_no_more_leases_than_its_most(open: Open) {
+    let most = Limits {
+        max_leases: std::num::NonZeroU32::new(2),
+        ..limits()
+    };
+    let bench = Bench::with(open, most).await;
+    bench.ready(&[1, 2, 3, 4]).await;
+    bench.schedule(&[later(5, 3)]).await;
+    let leases = bench.claim(9).await.leases;
+    assert_eq!(leases.len(), 2);
+    // Two are ready, and nobody can have them now: the next thing to happen is elsewhere.
+    let claim = bench.claim(9).await;
+    assert_eq!(claim.leases, []);
+    about(claim.next, 3);
+    bench.finish(leases[0], None).await;
+    assert_eq!(bench.groups(9).await, [3]);
+    // A lease that lapses frees its place, too.
+    bench.pass(LEASE - 1).await;
+    assert!(bench.extend(leases[1]).await);
+    bench.pass(1).await;
+    let claim = bench.claim(9).await;
+    assert_eq!(claim.leases.len(), 1);
+    assert_eq!(claim.leases[0].group, 4);
+    // The media lane has its own count.
+    let media = LaneId::media("one");
+    bench.queue.schedule(&media, &[normal(1)]).await.unwrap();
+    let claim = bench.queue.claim(&media, 9).await.unwrap();
+    assert_eq!(claim.leases.len(), 1);
+}

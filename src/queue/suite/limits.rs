@@ -117,6 +117,19 @@ pub(crate) async fn waiting_ends_when_a_lease_is_given_back(open: Open) {
     woken(&bench, bench.finish(lease, Some(later(1, 1)))).await;
 }
 
+pub(crate) async fn waiting_ends_when_a_lease_of_a_full_lane_is_given_back(open: Open) {
+    let one = Limits {
+        max_leases: std::num::NonZeroU32::MIN.into(),
+        ..limits()
+    };
+    let bench = Bench::with(open, one).await;
+    bench.ready(&[1, 2]).await;
+    let lease = bench.one().await;
+    assert_eq!(bench.groups(1).await, [] as [Group; 0]);
+    woken(&bench, bench.finish(lease, None)).await;
+    assert_eq!(bench.groups(1).await, [2]);
+}
+
 pub(crate) async fn waiting_ends_when_the_lane_is_resumed(open: Open) {
     let bench = Bench::open(open).await;
     bench.queue.pause(&bench.lane, true).await.unwrap();
@@ -142,10 +155,16 @@ pub(crate) async fn a_wake_up_before_the_wait_is_not_lost(open: Open) {
 
 pub(crate) async fn waiting_ends_when_its_time_is_over(open: Open) {
     let bench = Bench::open(open).await;
-    let started = tokio::time::Instant::now();
-    bench.queue.wait(&bench.lane, Some(UNIT * 2)).await;
-    assert!(started.elapsed() >= UNIT * 2);
-    assert!(started.elapsed() < SOON);
+    // It may wake for nothing when a waiter is new, but nothing happens here again and again.
+    for _ in 0..9 {
+        let started = tokio::time::Instant::now();
+        bench.queue.wait(&bench.lane, Some(UNIT * 2)).await;
+        assert!(started.elapsed() < SOON);
+        if started.elapsed() >= UNIT * 2 {
+            return;
+        }
+    }
+    panic!("no wait lasts");
 }
 
 pub(crate) async fn it_answers(open: Open) {

@@ -84,7 +84,10 @@ impl Ledger {
     /// These customers write for the first time, so that the platform lets them be written to.
     pub(super) async fn meet(&self, world: &World, customers: Range<i64>) {
         for customer in customers {
-            world.emulator("bot").say_as(&customer.to_string(), "hi").await;
+            world
+                .emulator("bot")
+                .say_as(&customer.to_string(), "hi")
+                .await;
         }
     }
 
