@@ -135,8 +135,7 @@ impl Link {
                     if let Some(first) = first.take() {
                         first.send(()).ok();
                     }
-                    let error = self.watch(&mut own, &alive_key, &news).await;
-                    self.failed(&error, number);
+                    let error = self.watch(&mut own, number, &alive_key, &news).await;
                     *self.live() = None;
                     tracing::warn!(%error, "the queue does not answer; what is accepted waits");
                 }
@@ -161,6 +160,7 @@ impl Link {
     async fn watch(
         &self,
         connection: &mut MultiplexedConnection,
+        number: u64,
         alive_key: &str,
         news: &mpsc::UnboundedSender<News>,
     ) -> RedisError {
@@ -181,7 +181,12 @@ impl Link {
             fresh = false;
             tokio::select! {
                 () = tokio::time::sleep(SIGN_OF_LIFE) => {}
-                () = self.broken.notified() => return lost("a command"),
+                () = self.broken.notified() => {
+                    // A word about its predecessor may come late: this one is still of use then.
+                    if self.live().as_ref().is_none_or(|live| live.number != number) {
+                        return lost("a command");
+                    }
+                }
             }
         }
     }

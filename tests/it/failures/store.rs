@@ -276,11 +276,14 @@ async fn a_full_spool_acknowledges_nothing_more() {
 async fn a_second_process_on_the_same_spool_is_refused() {
     let rig = Rig::start(ledger_world()).await;
     // The same configuration, the same folder; only the port differs.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = free.local_addr().unwrap().to_string();
+    drop(free);
     let second = rig
         .world
         .run_with(
             &["serve", "--role", "api"],
-            &[("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0")],
+            &[("SWITCHBOARD__SERVER__LISTEN", &listen)],
         )
         .await;
     assert_eq!(second.code, Some(2), "{second:?}");
