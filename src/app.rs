@@ -21,7 +21,7 @@ use crate::store::postgres::Presence;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{inbound, reconcile, upkeep};
+use crate::{inbound, piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -116,6 +116,7 @@ pub async fn serve(
         open_spool(&gateway, &config)?;
         tasks.spawn(inbound::replay(Arc::clone(&gateway), stop.clone()));
     }
+    tasks.spawn(upkeep::listener(Arc::clone(&gateway), stop.clone()));
     if works(Role::Worker) {
         upkeep::match_pauses(&gateway).await?;
         let due = reconcile::reconcile(&gateway).await?;
@@ -125,8 +126,9 @@ pub async fn serve(
         start_lanes(&gateway, &options.channels, &tasks, &stop);
         start_upkeep(&gateway, &config, &tasks, &stop);
     }
-    // Callers wait at api processes, and workers are told of scheduled messages.
-    tasks.spawn(upkeep::listener(Arc::clone(&gateway), stop.clone()));
+    if works(Role::Piping) {
+        piping::start(&gateway, &options.channels, &tasks, &stop);
+    }
     tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();
     let serving = tokio::spawn(server);
@@ -255,6 +257,7 @@ fn start_upkeep(
     tasks.spawn(upkeep::reconciler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::scheduler(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::expirer(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(upkeep::echoer(Arc::clone(gateway), stop.clone()));
     tasks.spawn(upkeep::prober(Arc::clone(gateway), stop.clone()));
     tasks.spawn(Arc::clone(&gateway.mailer).sweep(stop.clone()));
     tasks.spawn(upkeep::pruner(Arc::clone(gateway), keep, stop.clone()));

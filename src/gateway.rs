@@ -1,6 +1,7 @@
 //! What every part of the service shares: the truth, the schedule, the channels and the way out.
 
 use crate::inbound::spool::Spool;
+use crate::mail::kept::Mails;
 use crate::media::files::Files;
 use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::Policy;
@@ -147,6 +148,15 @@ impl Outcomes {
     }
 }
 
+/// News between the loops and whoever asks them for something.
+#[derive(Debug, Default)]
+pub struct Bell {
+    /// Somebody wants every mailbox to be looked at now.
+    pub look: Notify,
+    /// A mailbox was read to its end.
+    pub looked: Notify,
+}
+
 /// Numbers of the configuration that several parts need.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -184,6 +194,10 @@ pub struct Gateway {
     pub mailer: Arc<SmtpMailer>,
     /// Kept attachments.
     pub files: Files,
+    /// Kept mails.
+    pub mails: Mails,
+    /// Rings for those who read mailboxes, and when they have.
+    pub bell: Bell,
     /// Where webhooks wait while the store does not answer: in api processes whose store is in
     /// another place, from their start on.
     pub spool: std::sync::OnceLock<Spool>,
@@ -207,7 +221,20 @@ impl Gateway {
             tokens: &self.store,
             nonce: uuid::Uuid::new_v4().simple().to_string(),
             mailer: &*self.mailer,
+            kept: &self.mails,
             ..Ctx::new(&self.transport, crate::store::now())
+        }
+    }
+
+    /// Erases a kept attachment or mail; one that is not there is no error.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn erase(&self, key: &str) -> std::io::Result<()> {
+        if crate::mail::kept::is_mail(key) {
+            self.mails.remove(key).await
+        } else {
+            self.files.remove(key).await
         }
     }
 

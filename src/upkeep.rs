@@ -6,16 +6,16 @@ use crate::queue::News;
 use crate::reconcile::reconcile;
 use crate::store::at_once;
 use crate::store::upkeep::{self, Retention};
-use crate::store::{StoreError, sends};
-use std::collections::BTreeSet;
+use crate::store::{StoreError, echoes, mailboxes, sends};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use switchboard_channels::model::MessageId;
 use tokio_util::sync::CancellationToken;
 
 /// Schedule and truth are compared this often (design: every minute).
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
-/// A lane paused for credentials or account is probed this often (design: every minute).
+/// Lanes paused for credentials or account are looked at this often (design: every minute).
 const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// Old rows are looked for this often; each time a bounded number goes.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
@@ -25,6 +25,9 @@ const PRUNE_ROUNDS: usize = 20;
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// While the store does not answer, the scheduler asks again after so long.
 const STORE_DOWN: Duration = Duration::from_secs(1);
+
+/// Held echoes are looked at this often: they were written a moment ago, and somebody may be reading.
+const ECHOES_EVERY: Duration = Duration::from_secs(1);
 
 /// Compares schedule and truth, every minute and when the queue may have forgotten something.
 pub async fn reconciler(gateway: Arc<Gateway>, stop: CancellationToken) {
@@ -114,6 +117,29 @@ pub async fn expirer(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
+/// Lets echoes go whose sends are recorded, or whose time is over.
+pub async fn echoer(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let channels: Vec<_> = gateway.channels.values().map(|c| c.info.clone()).collect();
+    let channels = Arc::new(channels);
+    while pause(ECHOES_EVERY, &stop).await {
+        let released = async {
+            if !gateway.store.read(|tx| at_once(echoes::any(tx))).await? {
+                return Ok(());
+            }
+            let channels = Arc::clone(&channels);
+            let unit = gateway
+                .store
+                .write(move |tx, unit| at_once(echoes::release(tx, unit, &channels)));
+            let (_, wakes) = unit.await?;
+            gateway.wake(wakes).await;
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "held echoes cannot be read");
+        }
+    }
+}
+
 /// Forgets what is past its time.
 pub async fn pruner(gateway: Arc<Gateway>, keep: Retention, stop: CancellationToken) {
     while pause(PRUNE_EVERY, &stop).await {
@@ -131,11 +157,32 @@ pub async fn pruner(gateway: Arc<Gateway>, keep: Retention, stop: CancellationTo
                 }
             }
         }
+        if let Err(error) = prune_mails(&gateway, keep.raw_events_ms).await {
+            tracing::warn!(%error, "old mails cannot be erased");
+        }
     }
 }
 
-/// Probes the paused lanes, and resumes those whose credentials work again.
+/// Erases kept mails past their time: first the bytes, then the row, so that none is left behind.
+async fn prune_mails(gateway: &Gateway, keep_ms: i64) -> anyhow::Result<()> {
+    let (keys, _) = gateway
+        .store
+        .write(move |tx, unit| at_once(mailboxes::expired_kept(tx, unit, keep_ms)))
+        .await?;
+    for key in keys {
+        gateway.mails.remove(&key).await?;
+        gateway
+            .store
+            .write(move |tx, _| at_once(mailboxes::forget_kept(tx, &key)))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Probes the paused lanes, each as often as its channel says, and resumes those whose credentials
+/// work again.
 pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut probed: HashMap<String, Instant> = HashMap::new();
     while pause(PROBE_EVERY, &stop).await {
         let paused = match gateway.store.read(|tx| at_once(upkeep::paused(tx))).await {
             Ok(paused) => paused,
@@ -144,10 +191,22 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
                 continue;
             }
         };
+        probed.retain(|lane, _| paused.iter().any(|p| p.lane == *lane));
         for lane in paused.iter().filter(|p| p.reason != "operator") {
             let Some(live) = gateway.channel(&lane.lane) else {
                 continue;
             };
+            let every = Duration::from_secs(live.channel.probe_seconds());
+            let last = probed.entry(lane.lane.clone()).or_insert_with(|| {
+                // As if it had been probed when it was paused: that was a failed login, too.
+                let ago = crate::store::now().since(lane.since);
+                let ago = Duration::from_millis(u64::try_from(ago).unwrap_or(0));
+                Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
+            });
+            if !is_due(last.elapsed(), every) {
+                continue;
+            }
+            *last = Instant::now();
             match live.channel.probe(&gateway.ctx()).await {
                 Ok(_) => {
                     if let Err(error) = gateway.resume(&live.lane).await {
@@ -160,6 +219,12 @@ pub async fn prober(gateway: Arc<Gateway>, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Whether a lane is to be probed that was probed so long ago: a little early rather than a whole round
+/// late.
+fn is_due(passed: Duration, every: Duration) -> bool {
+    passed + PROBE_EVERY / 2 >= every
 }
 
 /// Puts the pauses that the store knows into effect, and ends those that it does not know: the queue
@@ -205,5 +270,23 @@ async fn pause(time: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(time) => true,
         () = stop.cancelled() => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_channel_is_probed_as_often_as_it_says() {
+        let minute = Duration::from_secs(60);
+        assert!(is_due(minute, minute));
+        assert!(!is_due(Duration::ZERO, minute));
+        // A mail provider locks an account that fails every minute.
+        let half_hour = Duration::from_secs(1800);
+        for rounds in 1..29 {
+            assert!(!is_due(minute * rounds, half_hour), "{rounds}");
+        }
+        assert!(is_due(minute * 30, half_hour));
     }
 }

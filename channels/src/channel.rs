@@ -4,7 +4,8 @@ use crate::error::{Malformed, Refused, Rejected, SendError};
 use crate::kit::http::{Ctx, Inbound, Reply};
 use crate::kit::mail::Mailbox;
 use crate::model::{
-    Capabilities, Effect, Health, Media, MediaRef, Outgoing, Parsed, Part, Receipt, Recipient,
+    Capabilities, ConversationId, Effect, Found, Health, Media, MediaRef, Mirror, Outgoing, Parsed,
+    Part, Question, Receipt, Recipient,
 };
 use async_trait::async_trait;
 
@@ -36,10 +37,11 @@ pub trait Channel: Send + Sync {
     /// What the platform can carry.
     fn capabilities(&self) -> &Capabilities;
 
-    /// The account's key as the platform writes it into events, where several accounts share one
-    /// webhook URL (WhatsApp: the phone number id). `None`: the URL alone tells the account.
-    fn account_key(&self) -> Option<&str> {
-        None
+    /// The account's keys as the platform writes them into events, where several accounts share one
+    /// webhook URL (WhatsApp: the phone number id; Messenger: the page and the Instagram account that is
+    /// linked to it), the usual one first. None: the URL alone tells the account.
+    fn account_keys(&self) -> Vec<&str> {
+        Vec::new()
     }
 
     /// The mailbox out of which the service fetches what this channel parses, for platforms that
@@ -93,6 +95,11 @@ pub trait Channel: Send + Sync {
     /// When they do not, or the platform cannot be asked.
     async fn probe(&self, ctx: &Ctx<'_>) -> Result<Health, SendError>;
 
+    /// The name that recipients see, where a caller may add to it (mail).
+    fn sender_name(&self) -> Option<&str> {
+        None
+    }
+
     /// How often the service probes while the channel is paused for its credentials or account, in
     /// seconds. Every minute, where a platform minds no wrong password; mail providers lock an account
     /// that fails too often.
@@ -122,5 +129,39 @@ pub trait Channel: Send + Sync {
     async fn find_sent(&self, part: &Part, ctx: &Ctx<'_>) -> Result<Option<Receipt>, SendError> {
         let _ = (part, ctx);
         Ok(None)
+    }
+
+    /// How conversations of other channels are shown here, where the platform is one at which our
+    /// own people sit. `None`: it is not. Pure.
+    fn mirror(&self) -> Option<&Mirror> {
+        None
+    }
+
+    /// Where the mirror of a conversation with this person begins: an address. Pure.
+    fn mirror_begins(&self, person: &str, conversation: ConversationId) -> Option<String> {
+        let _ = (person, conversation);
+        None
+    }
+
+    /// Where a mirror goes on whose first message has become this platform id: the address, which is
+    /// also the key of the thread that people's answers name. Pure.
+    fn mirror_goes_on(&self, first: &str) -> Option<String> {
+        let _ = first;
+        None
+    }
+
+    /// Asks the platform about the people and places that it has, for a caller who waits.
+    ///
+    /// # Errors
+    /// When the platform cannot be asked, refuses, or has nothing of the kind.
+    async fn ask(&self, question: &Question, ctx: &Ctx<'_>) -> Result<Found, SendError> {
+        let _ = (question, ctx);
+        let scope = crate::error::SetupScope::Message;
+        let words = "this platform has nothing of the kind";
+        Err(SendError::new(
+            crate::error::Class::Setup { scope },
+            "unsupported",
+            words,
+        ))
     }
 }

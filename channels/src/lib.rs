@@ -76,11 +76,14 @@ kinds! {
     whatsapp, "whatsapp", ["wa"];
     line, "line", ["ln"];
     messenger, "messenger", ["fb", "ig"];
+    slack, "slack", ["sl"];
     telegram, "telegram", ["tg"];
     viber, "viber", ["vb"];
     twitter, "twitter", ["tw"];
     twilio_sms, "twilio-sms", ["tx"];
     wechat, "wechat", ["wc"];
+    google_business_messages, "google-business-messages", ["gb"];
+    email, "email", ["em"];
 }
 
 /// The kind of this name.

@@ -3,7 +3,8 @@
 use crate::config::{
     ChannelConfig, Config, ConfigError, MediaUrl, OnUnsure, QueueUrl, StoreUrl, TokenHash,
 };
-use crate::gateway::{Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::gateway::{Bell, Gateway, Hook, Limits as GatewayLimits, LiveChannel, Outcomes};
+use crate::mail::kept::Mails;
 use crate::mail::stream::Connector;
 use crate::media::files::Files;
 use crate::outbound::mailer::SmtpMailer;
@@ -14,6 +15,7 @@ use crate::queue::memory::MemoryQueue;
 use crate::queue::redis::{Options, RedisQueue};
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
+use crate::store::mailboxes;
 use crate::store::postgres::{Place, Presence};
 use crate::store::{Receiver, Store, StoreError, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
@@ -49,6 +51,10 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         store
             .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
             .await?;
+        // Nor does anybody read a mailbox.
+        store
+            .write(|tx, _| at_once(mailboxes::forget_leases(tx)))
+            .await?;
     }
     let mut channels = BTreeMap::new();
     let mut lanes = Vec::new();
@@ -80,22 +86,22 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
                 ConfigError::new("queue.url", e.0, "redis://host:6379/0 (rediss:// for TLS)")
             })?,
     };
-    let files = match &config.media.url {
-        MediaUrl::Dir(path) => Files::new(path),
+    let (files, mails) = match &config.media.url {
+        MediaUrl::Dir(path) => (Files::new(path), Mails::new(Files::new(path.join("mail")))),
         MediaUrl::Object(_) => {
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
-    let connector = Connector::new(&config.mail.trusted_ca)
-        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))?;
     Ok(Arc::new(Gateway {
         store,
         queue,
         channels,
         hooks,
         transport: HttpTransport::new(config.media.allow_private_hosts.clone())?,
-        mailer: Arc::new(SmtpMailer::new(connector)),
+        mailer: Arc::new(SmtpMailer::new(connector(config)?)),
         files,
+        mails,
+        bell: Bell::default(),
         spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
@@ -112,6 +118,12 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         },
         stop,
     }))
+}
+
+/// How mail servers are connected to.
+pub(super) fn connector(config: &Config) -> Result<Connector, ConfigError> {
+    Connector::new(&config.mail.trusted_ca)
+        .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))
 }
 
 /// Opens the store that the configuration names.

@@ -1,7 +1,8 @@
 //! `switchboard check`: can what the configuration names be used?
 
-use super::build::open_store;
+use super::build::{connector, open_store};
 use crate::config::{Config, QueueUrl};
+use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::transport::HttpTransport;
 use crate::queue::Queue;
 use crate::queue::redis::{Options, RedisQueue};
@@ -35,6 +36,7 @@ pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>
     let mut findings = vec![finding("store", store.map_err(|e| e.to_string()))];
     findings.push(finding("queue", queue(&config).await));
     let transport = HttpTransport::new(config.media.allow_private_hosts.clone())?;
+    let mailer = SmtpMailer::new(connector(&config)?);
     for channel in &config.channels {
         let subject = format!("channel {}", channel.id);
         let built = channel.build(&config.server.public_url);
@@ -42,7 +44,10 @@ pub async fn check(config: Config, offline: bool) -> anyhow::Result<Vec<Finding>
             Err(error) => Err(error.to_string()),
             Ok(_) if offline => Ok("is configured".to_owned()),
             Ok(adapter) => adapter
-                .probe(&Ctx::new(&transport, crate::store::now()))
+                .probe(&Ctx {
+                    mailer: &mailer,
+                    ..Ctx::new(&transport, crate::store::now())
+                })
                 .await
                 .map(|health| format!("works as {}", health.account))
                 .map_err(|error| error.to_string()),

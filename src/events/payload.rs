@@ -130,6 +130,12 @@ pub fn message_status_updated(news: &StatusNews) -> Value {
     data
 }
 
+/// `email-sent`.
+pub fn email_sent(user: UserId, message: &MessageRow, links: &Links, now: Millis) -> Value {
+    let shown = shapes::MessageRow::of(message, links, now);
+    shape::email_sent(user, &shown.text, &shown.attachments)
+}
+
 /// `sms-sent`: the provider's own answer beside the text.
 pub fn sms_sent(user: UserId, text: &str, answer: &str) -> Value {
     let response: Value = serde_json::from_str(answer).unwrap_or(Value::Null);

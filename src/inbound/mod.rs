@@ -180,7 +180,8 @@ async fn apply(
     Ok((fates, wakes))
 }
 
-fn taken(fates: &[Vec<Fate>]) -> &'static str {
+/// How a request is counted whose events became this.
+pub(crate) fn taken(fates: &[Vec<Fate>]) -> &'static str {
     if fates.iter().flatten().any(|fate| *fate != Fate::Duplicate) {
         "accepted"
     } else {
@@ -188,7 +189,8 @@ fn taken(fates: &[Vec<Fate>]) -> &'static str {
     }
 }
 
-fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
+/// Counts what was new.
+pub(crate) fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
     for (batch, fates) in batches.iter().zip(fates) {
         for (event, fate) in batch.events.iter().zip(fates) {
             if *fate == Fate::Duplicate {
@@ -205,8 +207,9 @@ fn count(batches: &[InboundBatch], fates: &[Vec<Fate>]) {
 }
 
 /// Sorts the events by the account that they are for. Only channels that hold the very secret that
-/// verified the request can be meant; what is for none of them is kept raw.
-fn route(
+/// verified the request can be meant; what is for none of them is kept raw. What is for another channel
+/// is read by that channel: it knows its own account best, and what must follow is its own, too.
+pub(crate) fn route(
     gateway: &Gateway,
     live: &Arc<LiveChannel>,
     request: &Inbound,
@@ -218,31 +221,62 @@ fn route(
         events,
         effects,
     };
-    let Some(own) = live.channel.account_key() else {
-        return vec![batch(live, events, effects)];
+    let own = live.channel.account_keys();
+    let is_own = |event: &Event| {
+        let account = event.account.as_deref();
+        account.is_none_or(|account| own.contains(&account))
     };
-    let mut batches = vec![batch(live, Vec::new(), effects)];
-    for mut event in events {
-        let account = event.account.as_deref().unwrap_or(own);
-        let target = if account == own {
-            Some(live)
-        } else {
-            meant(gateway, live, request, account)
-        };
-        let target = target.unwrap_or_else(|| {
-            let raw = serde_json::to_string(&event).unwrap_or_default();
-            event.body = EventBody::Unknown {
-                what: "event of an unknown account".to_owned(),
-                raw,
-            };
-            live
-        });
-        match batches.iter_mut().find(|b| b.channel.id == target.info.id) {
-            Some(batch) => batch.events.push(event),
-            None => batches.push(batch(target, vec![event], Vec::new())),
-        }
+    if own.is_empty() || events.iter().all(is_own) {
+        return vec![batch(live, events, effects)];
     }
-    batches
+    let mut others: Vec<InboundBatch> = Vec::new();
+    let mut kept = Vec::with_capacity(events.len());
+    for mut event in events {
+        let account = event.account.as_deref().filter(|_| !is_own(&event));
+        let Some(account) = account else {
+            kept.push(event);
+            continue;
+        };
+        let other = meant(gateway, live, request, account);
+        if let Some(other) = other {
+            if others.iter().any(|b| b.channel.id == other.info.id) {
+                continue; // Read already, all at once.
+            }
+            let (events, effects) = read_by(other, request, &effects);
+            if !events.is_empty() {
+                others.push(batch(other, events, effects));
+                continue;
+            }
+        }
+        let raw = serde_json::to_string(&event).unwrap_or_default();
+        event.body = EventBody::Unknown {
+            what: "event of an unknown account".to_owned(),
+            raw,
+        };
+        kept.push(event);
+    }
+    others.insert(0, batch(live, kept, effects));
+    others
+}
+
+/// What another channel reads in a request that came to a neighbour's URL: the events of its own account,
+/// and what must follow them beyond what follows for the neighbour.
+fn read_by(other: &LiveChannel, request: &Inbound, said: &[Effect]) -> (Vec<Event>, Vec<Effect>) {
+    let Ok(verified) = Verified::check(other.channel.as_ref(), request) else {
+        return (Vec::new(), Vec::new());
+    };
+    let Ok(parsed) = other.channel.parse(&verified) else {
+        return (Vec::new(), Vec::new());
+    };
+    let keys = other.channel.account_keys();
+    let mine = |event: &Event| {
+        let account = event.account.as_deref();
+        account.is_some_and(|account| keys.contains(&account))
+    };
+    let events = parsed.events.into_iter().filter(mine).collect();
+    let mut effects = parsed.effects;
+    effects.retain(|effect| !said.contains(effect));
+    (events, effects)
 }
 
 /// The channel of the same kind with this account that would have believed the request too.
@@ -254,7 +288,8 @@ fn meant<'g>(
 ) -> Option<&'g Arc<LiveChannel>> {
     gateway.channels.values().find(|other| {
         other.info.kind == live.info.kind
-            && other.channel.account_key() == Some(account)
+            && other.info.id != live.info.id
+            && other.channel.account_keys().contains(&account)
             && other.channel.verify(request).is_ok()
     })
 }

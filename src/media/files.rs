@@ -65,7 +65,9 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     // The row says "stored" after this returns, so the bytes must be there after a power cut too.
     file.sync_all()?;
-    std::fs::rename(&half, path)
+    std::fs::rename(&half, path)?;
+    // The name is of the folder, which has its own place on disk.
+    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

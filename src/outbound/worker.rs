@@ -6,8 +6,7 @@ use super::policy::{self, DeadReason, PauseReason, Resend, Situation, Step};
 use crate::gateway::{Gateway, LiveChannel};
 use crate::queue::{Due, Lease, Outcome, Priority};
 use crate::store::at_once;
-use crate::store::progress::PartKey;
-use crate::store::work::{self, After, Begin, Begun, Failure, Job, PutOff, Taken};
+use crate::store::work::{self, After, AttemptKey, Begin, Begun, Failure, Job, PutOff, Taken};
 use crate::store::{StoreError, people, upkeep};
 use crate::telemetry::names;
 use async_trait::async_trait;
@@ -55,7 +54,7 @@ impl Work for ChannelWork {
         }
         let conversation = ConversationId(lease.group);
         let mut begun: Option<Begun> = None;
-        for _ in 0..TURNS {
+        for turn in 1..=TURNS {
             let now = match begun.take() {
                 Some(begun) => begun,
                 None if stop.is_cancelled() => {
@@ -81,7 +80,11 @@ impl Work for ChannelWork {
                     Next::Stop(Some(Due::after(lease.group, wait, Priority::Normal)))
                 }
                 Begun::InDoubt { job, since } => self.doubt(*job, since).await,
-                Begun::Deliver(job) => self.deliver(*job, lease, stop).await,
+                Begun::Deliver(job) => {
+                    // Nothing is begun that this lease has no turn for.
+                    let goes_on = turn < TURNS && !stop.is_cancelled();
+                    self.deliver(*job, lease, stop, goes_on).await
+                }
             };
             match next {
                 Next::Again => {}
@@ -92,7 +95,7 @@ impl Work for ChannelWork {
         // What was begun within the last turn must not be left open.
         match begun {
             Some(Begun::Deliver(job)) => {
-                self.hand_back(job.key(), crate::store::now()).await;
+                self.hand_back(job.attempt_key(), crate::store::now()).await;
                 Some(Due::now(conversation.0, Priority::Normal))
             }
             Some(Begun::Nothing) => None,
@@ -152,7 +155,13 @@ impl ChannelWork {
     }
 
     /// Sends a begun part and records what became of it.
-    async fn deliver(&self, job: Job, lease: Lease, stop: &CancellationToken) -> Next {
+    async fn deliver(
+        &self,
+        job: Job,
+        lease: Lease,
+        stop: &CancellationToken,
+        goes_on: bool,
+    ) -> Next {
         let started = std::time::Instant::now();
         let result = self.request(&job).await;
         let outcome = result.as_ref().map_or_else(|e| e.class.name(), |_| "sent");
@@ -167,7 +176,10 @@ impl ChannelWork {
             attempt.no = job.attempt, outcome, "a part was tried"
         );
         match result {
-            Ok(receipt) => self.taken(job, receipt, lease, stop).await,
+            Ok(receipt) => {
+                let goes_on = goes_on && !stop.is_cancelled();
+                self.taken(job, receipt, lease, stop, goes_on).await
+            }
             Err(error) => self.failed(job, error).await,
         }
     }
@@ -177,10 +189,12 @@ impl ChannelWork {
     async fn request(&self, job: &Job) -> Result<Receipt, SendError> {
         let (gateway, live) = (Arc::clone(&self.gateway), Arc::clone(&self.live));
         let part = job.part.clone();
-        let (reply_token, window_until) = (job.reply_token.clone(), job.window_until);
+        let (reply_token, quote_token) = (job.reply_token.clone(), job.quote_token.clone());
+        let window_until = job.window_until;
         let mut request = tokio::spawn(async move {
             let ctx = Ctx {
                 reply_token,
+                quote_token,
                 window_until,
                 ..gateway.ctx()
             };
@@ -195,12 +209,13 @@ impl ChannelWork {
                     Err(SendError::new(Class::Unsure, "adapter", "the adapter broke off"))
                 }),
                 _ = alive.tick() => {
-                    let key = job.key();
+                    let attempt = job.attempt_key();
                     let write = self.gateway.store.write(move |tx, unit| {
-                        at_once(work::heartbeat(tx, unit, key))
+                        at_once(work::heartbeat(tx, unit, attempt))
                     });
-                    if let Err(error) = write.await {
-                        tracing::warn!(%error, "no sign of life");
+                    match write.await {
+                        Ok((held, _)) => self.in_time(held),
+                        Err(error) => tracing::warn!(%error, "no sign of life"),
                     }
                 }
             }
@@ -236,12 +251,13 @@ impl ChannelWork {
         receipt: Receipt,
         lease: Lease,
         stop: &CancellationToken,
+        goes_on: bool,
     ) -> Next {
         self.report(Outcome::Works).await;
         self.live.succeeded(crate::store::now());
-        // Only within a message is it known that something follows; then, with a token at hand, its
-        // beginning rides in the same commit as this receipt.
-        let follows = job.part.index + 1 < job.part.of && !stop.is_cancelled();
+        // Where something is known to follow, and with a token at hand, its beginning rides in the same
+        // commit as this receipt.
+        let follows = goes_on && (job.part.index + 1 < job.part.of || job.more);
         let at_hand = follows
             && matches!(
                 self.gateway
@@ -255,7 +271,7 @@ impl ChannelWork {
             _ => format!("kind:{}", self.live.info.kind),
         };
         let taken = Taken {
-            key: job.key(),
+            attempt: job.attempt_key(),
             conversation: job.conversation,
             channel: self.live.info.id.clone(),
             alias_scope: scope,
@@ -353,7 +369,7 @@ impl ChannelWork {
                     .words
                     .unwrap_or_else(|| switchboard_channels::Words::new(error.class.name(), ""));
                 let failure = Failure {
-                    part: Some(job.key()),
+                    attempt: Some(job.attempt_key()),
                     class: error.class.name().to_owned(),
                     code: words.code,
                     message: words.message,
@@ -386,19 +402,33 @@ impl ChannelWork {
     ) {
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         let put_off = PutOff {
-            key: job.key(),
+            attempt: job.attempt_key(),
             error,
             next_at: crate::store::now().plus(wait_ms),
             unsure,
             counts,
         };
-        self.write(move |tx, unit| at_once(work::put_off(tx, unit, &put_off)))
+        let recorded = self
+            .write(move |tx, unit| at_once(work::put_off(tx, unit, &put_off)))
             .await;
+        self.in_time(recorded);
     }
 
-    async fn hand_back(&self, key: PartKey, next_at: Millis) {
-        self.write(move |tx, unit| at_once(work::hand_back(tx, unit, key, next_at)))
+    async fn hand_back(&self, attempt: AttemptKey, next_at: Millis) {
+        let recorded = self
+            .write(move |tx, unit| at_once(work::hand_back(tx, unit, attempt, next_at)))
             .await;
+        self.in_time(recorded);
+    }
+
+    /// Says when somebody else has taken over: then nothing was recorded, and nothing is lost.
+    fn in_time(&self, recorded: bool) {
+        if !recorded {
+            tracing::warn!(
+                channel.id = %self.live.info.id,
+                "an attempt went on for longer than its lease; another worker has taken over"
+            );
+        }
     }
 
     async fn give_up(&self, job: &Job, reason: DeadReason, error: Option<&SendError>) {
@@ -412,7 +442,7 @@ impl ChannelWork {
             DeadReason::Unsure => "it may have arrived, and is not sent again",
         };
         let failure = Failure {
-            part: Some(job.key()),
+            attempt: Some(job.attempt_key()),
             ..Failure::dead(reason.code(), &format!("{why}{said}"))
         };
         self.fail(job, failure).await;
@@ -424,8 +454,10 @@ impl ChannelWork {
             class = %failure.class, "a message failed"
         );
         let message = job.part.message;
-        self.write(move |tx, unit| at_once(work::fail(tx, unit, message, &failure)))
+        let recorded = self
+            .write(move |tx, unit| at_once(work::fail(tx, unit, message, &failure)))
             .await;
+        self.in_time(recorded);
     }
 
     /// A part that may have arrived: waits for evidence, asks the platform, then decides.
@@ -441,7 +473,7 @@ impl ChannelWork {
         match self.live.channel.find_sent(&job.part, &ctx).await {
             Ok(Some(receipt)) => {
                 let taken = Taken {
-                    key: job.key(),
+                    attempt: job.attempt_key(),
                     conversation: job.conversation,
                     channel: self.live.info.id.clone(),
                     alias_scope: String::new(),
@@ -463,9 +495,11 @@ impl ChannelWork {
         let resend = idempotent
             || policy::without_evidence(job.unsure_resends, &self.live.policy) == Resend::Once;
         if resend {
-            let key = job.key();
-            self.write(move |tx, unit| at_once(work::resend(tx, unit, key)))
+            let attempt = job.attempt_key();
+            let recorded = self
+                .write(move |tx, unit| at_once(work::resend(tx, unit, attempt)))
                 .await;
+            self.in_time(recorded);
         } else {
             self.give_up(&job, DeadReason::Unsure, None).await;
         }

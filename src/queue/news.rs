@@ -3,7 +3,7 @@
 /// News of another process, or of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// Something became of these messages.
+    /// Something became known of these messages.
     Outcomes(Vec<i64>),
     /// A message was accepted for later.
     Scheduled,
@@ -22,7 +22,8 @@ impl News {
                 Some(format!("{from} outcomes {}", ids.join(" ")))
             }
             Self::Scheduled => Some(format!("{from} scheduled")),
-            Self::Missed | Self::Rebuild => None,
+            Self::Rebuild => Some(format!("{from} rebuild")),
+            Self::Missed => None,
         }
     }
 
@@ -37,6 +38,7 @@ impl News {
                 words.filter_map(|w| w.parse().ok()).collect(),
             )),
             "scheduled" => Some(Self::Scheduled),
+            "rebuild" => Some(Self::Rebuild),
             _ => None,
         }
     }
@@ -48,13 +50,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_by_the_others() {
-        for news in [News::Outcomes(vec![4, 17]), News::Scheduled] {
+        let told = [News::Outcomes(vec![4, 17]), News::Scheduled, News::Rebuild];
+        for news in told {
             let text = news.write("me").unwrap();
             assert_eq!(News::read(&text, "you"), Some(news));
             assert_eq!(News::read(&text, "me"), None);
         }
         assert_eq!(News::Missed.write("me"), None);
-        assert_eq!(News::Rebuild.write("me"), None);
         // A later version may say more, and other things.
         let later = News::read("you outcomes 4 x:y 5", "me");
         assert_eq!(later, Some(News::Outcomes(vec![4, 5])));

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use deadpool_redis::redis::{
     Client, FromRedisValue, IntoConnectionInfo, ScriptInvocation, TlsCertificates, cmd,
 };
-use link::{Link, Listener};
+use link::{Alive, Link, Listener};
 use scripts::{SERVER_CLOCK, Scripts};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -185,7 +185,11 @@ impl RedisQueue {
             wanted: wants,
         };
         let (first, tried) = oneshot::channel();
-        let alive = format!("{}alive", options.prefix);
+        let alive = Alive {
+            key: format!("{}alive", options.prefix),
+            channel: channels.news.clone(),
+            rebuild: News::Rebuild.write(&own).unwrap_or_default(),
+        };
         let tasks = vec![
             tokio::spawn(Arc::clone(&link).keep(alive, tell, first)),
             tokio::spawn(listener.run()),

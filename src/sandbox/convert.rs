@@ -70,6 +70,7 @@ pub(super) fn method(method: &actix_web::http::Method) -> Option<Method> {
         "GET" => Some(Method::Get),
         "POST" => Some(Method::Post),
         "PUT" => Some(Method::Put),
+        "PATCH" => Some(Method::Patch),
         "DELETE" => Some(Method::Delete),
         "HEAD" => Some(Method::Head),
         _ => None,

@@ -216,6 +216,7 @@ impl Entry {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Patch => "PATCH",
             Method::Delete => "DELETE",
             Method::Head => "HEAD",
         };

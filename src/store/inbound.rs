@@ -2,8 +2,8 @@
 
 use super::outbox::Unit;
 use super::people::{
-    ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation, resolve_user,
-    thread_key,
+    self, ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation,
+    resolve_user, thread_key,
 };
 use super::progress;
 use super::rows::{ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, json};
@@ -12,9 +12,10 @@ use super::{StoreError, locks, threads};
 use crate::events::payload;
 use crate::vals;
 use serde_json::json;
+use switchboard_channels::kit::sign::sha256_hex;
 use switchboard_channels::model::{
     Attachment, ConversationId, Effect, Event, EventBody, IdentityScope, InboundMessage, MessageId,
-    UserChange, UserId,
+    Sender, Thread, UserChange, UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -91,7 +92,7 @@ async fn insert_effect<S: Sql>(
             .exec(
                 "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
                  ON CONFLICT (channel_id, key) DO NOTHING",
-                vals![&channel.id, &key, unit.now.0],
+                vals![&channel.id, &hashed(&key), unit.now.0],
             )
             .await?;
         if first == 0 {
@@ -115,19 +116,35 @@ async fn apply_one<S: Sql>(
     channel: &ChannelInfo,
     event: &Event,
 ) -> Result<Fate, StoreError> {
+    // A message of somebody is known by the platform's id, which is kept for good.
+    if let (EventBody::Message(message), Some(sender), Some(thread)) =
+        (&event.body, &event.sender, &event.thread)
+    {
+        let about = (message, sender, thread);
+        return message_came(sql, unit, channel, event, about, false).await;
+    }
     // The unique key is the check: of copies that come at once, one inserts it.
     let new = sql
         .exec(
             "INSERT INTO dedup_keys (channel_id, key, seen_at) VALUES ($1, $2, $3)
              ON CONFLICT (channel_id, key) DO NOTHING",
-            vals![&channel.id, &event.key, unit.now.0],
+            vals![&channel.id, &hashed(&event.key), unit.now.0],
         )
         .await?;
     if new == 0 {
         return Ok(Fate::Duplicate);
     }
     match &event.body {
-        EventBody::Message(message) => message_came(sql, unit, channel, event, message).await,
+        EventBody::Message(_) => {
+            keep(
+                sql,
+                unit,
+                channel,
+                "message without sender or thread",
+                event,
+            )
+            .await
+        }
         EventBody::Status(status) => progress::status_came(sql, unit, channel, event, status).await,
         EventBody::Edit(edit) => {
             let Some(target) = find(sql, channel, &edit.target).await? else {
@@ -219,7 +236,14 @@ async fn keep<S: Sql>(
     Ok(Fate::Kept)
 }
 
-/// The message behind a platform's id.
+/// What is kept of a key that only has to be recognised: half a SHA-256. Platforms put telephone numbers
+/// and names into ids, and these outlive the person who is erased.
+pub fn hashed(key: &str) -> String {
+    let hash = sha256_hex(key.as_bytes());
+    hash.get(..32).unwrap_or(&hash).to_owned()
+}
+
+/// The message behind a platform's id, also one that was erased and left nothing but the hash of its id.
 async fn find<S: Sql>(
     sql: &mut S,
     channel: &ChannelInfo,
@@ -227,47 +251,78 @@ async fn find<S: Sql>(
 ) -> Result<Option<MessageId>, StoreError> {
     let row = sql
         .row(
-            "SELECT message_id FROM platform_messages WHERE channel_id = $1 AND platform_id = $2",
-            vals![&channel.id, platform_id],
+            "SELECT message_id FROM platform_messages
+             WHERE channel_id = $1 AND platform_id IN ($2, $3)",
+            vals![&channel.id, platform_id, &hashed(platform_id)],
         )
         .await?;
     row.map(|mut row| row.int().map(MessageId)).transpose()
 }
 
-async fn message_came<S: Sql>(
+/// Whose message it is and where it belongs.
+struct Place {
+    user: UserRow,
+    /// Name, picture or ids changed.
+    changed: bool,
+    conversation: ConversationRow,
+    /// Whether it began just now.
+    created: bool,
+    /// Whether the platform's id stands for another message already; then this one has a second.
+    taken: bool,
+}
+
+/// Finds or makes person and conversation of a message; `Err` says what became of it instead.
+async fn place<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     channel: &ChannelInfo,
     event: &Event,
-    message: &InboundMessage,
-) -> Result<Fate, StoreError> {
-    let (Some(sender), Some(thread)) = (&event.sender, &event.thread) else {
-        return keep(
-            sql,
-            unit,
-            channel,
-            "message without sender or thread",
-            event,
-        )
-        .await;
-    };
-    // The de-duplication key is forgotten after some days, the platform's id never.
+    (message, sender, thread): (&InboundMessage, &Sender, &Thread),
+    waited: bool,
+) -> Result<Result<Place, Fate>, StoreError> {
+    // What a colleague or a machine wrote, and mail, which finds its thread by more than one key, are
+    // looked at step by step.
+    let plain = !message.from_us && !message.automatic && channel.identity != IdentityScope::Email;
+    if plain {
+        let key = thread.key.as_deref();
+        let id = message.platform_id.as_str();
+        if let Some(known) = people::known(sql, unit, channel, sender, key, id).await? {
+            if known.seen {
+                return Ok(Err(Fate::Duplicate));
+            }
+            let (mut user, mut conversation) = (known.user, known.conversation);
+            let changed = people::update_profile(sql, unit.now, &mut user, sender).await?;
+            people::reopen(sql, unit, &mut conversation).await?;
+            return Ok(Ok(Place {
+                user,
+                changed,
+                conversation,
+                created: false,
+                taken: false,
+            }));
+        }
+    }
     let taken = find(sql, channel, &message.platform_id).await?.is_some();
     let seen = match &message.distinct_id {
         Some(distinct) => find(sql, channel, distinct).await?.is_some(),
         None => taken,
     };
     if seen {
-        return Ok(Fate::Duplicate);
+        return Ok(Err(Fate::Duplicate));
     }
     if message.from_us
         && let Some(reference) = &message.our_reference
         && progress::evidence(sql, unit, &channel.id, reference, &message.platform_id).await?
     {
-        return Ok(Fate::Applied);
+        return Ok(Err(Fate::Applied));
+    }
+    if message.from_us
+        && !waited
+        && let Some(fate) = super::echoes::hold(sql, unit, channel, event, message).await?
+    {
+        return Ok(Err(fate));
     }
     let found = resolve_user(sql, unit, channel, sender).await?;
-    let user = found.user;
     // What a colleague wrote at the platform opens nothing and leaves nobody waiting for us.
     let origin = match (message.from_us, message.automatic) {
         (true, _) => Origin::Us,
@@ -275,9 +330,40 @@ async fn message_came<S: Sql>(
         (false, false) => Origin::Contact,
     };
     let FoundConversation {
+        conversation,
+        created,
+    } = resolve_conversation(sql, unit, channel, found.user.id, thread, origin).await?;
+    Ok(Ok(Place {
+        user: found.user,
+        changed: found.changed,
+        conversation,
+        created,
+        taken,
+    }))
+}
+
+/// De-duplication is the unique key of `platform_messages`: of copies that come at once, one inserts
+/// it, and the unit of another fails or, run again, finds it. `waited`: an echo that was held, and is not
+/// held again.
+pub async fn message_came<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    event: &Event,
+    about: (&InboundMessage, &Sender, &Thread),
+    waited: bool,
+) -> Result<Fate, StoreError> {
+    let (message, sender, thread) = about;
+    let Place {
+        user,
+        changed,
         mut conversation,
         created,
-    } = resolve_conversation(sql, unit, channel, user.id, thread, origin).await?;
+        taken,
+    } = match place(sql, unit, channel, event, about, waited).await? {
+        Ok(place) => place,
+        Err(fate) => return Ok(fate),
+    };
     let author = if message.from_us {
         bot(sql).await?
     } else {
@@ -392,7 +478,7 @@ async fn message_came<S: Sql>(
         message.automatic,
     )
     .await?;
-    if found.changed {
+    if changed {
         let data = payload::user_updated(user.id, conversation.id, "profile");
         unit.emit(sql, "user-updated", conversation.id.0, &data)
             .await?;

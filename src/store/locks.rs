@@ -11,7 +11,7 @@
 //! 4. everything else, by the statements that change it.
 //!
 //! Where a circle closes all the same (a webhook that brings several people's messages), the server
-//! ends one of the units, which is run again. `docs/decisions/0011` goes through all of them.
+//! ends one of the units, which is run again. `docs/decisions/0013` goes through all of them.
 
 use super::StoreError;
 use super::outbox::Unit;

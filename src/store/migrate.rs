@@ -30,10 +30,28 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("migrations/sqlite/0002_participants.sql"),
         postgres: include_str!("migrations/postgres/0002_participants.sql"),
     },
+    Step {
+        version: 3,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0003_fewer_indexes.sql"),
+        postgres: include_str!("migrations/postgres/0003_fewer_indexes.sql"),
+    },
+    Step {
+        version: 4,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0004_mailboxes.sql"),
+        postgres: include_str!("migrations/postgres/0004_mailboxes.sql"),
+    },
+    Step {
+        version: 5,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0005_held_echoes.sql"),
+        postgres: include_str!("migrations/postgres/0005_held_echoes.sql"),
+    },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 5;
 
 /// Refuses a schema of a newer release that this one cannot live with.
 fn can_live_with(found: i64, compatible_from: i64) -> Result<(), StoreError> {
@@ -156,7 +174,9 @@ mod tests {
         let error = migrate_sqlite(&mut c).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the store has schema version 9, this release knows 2: use a newer release"
+            format!(
+                "the store has schema version 9, this release knows {VERSION}: use a newer release"
+            )
         );
     }
 

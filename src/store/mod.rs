@@ -8,8 +8,10 @@
 //! It does *not* retry, wait, send or decide what a failure means.
 
 pub mod deliveries;
+pub mod echoes;
 pub mod inbound;
 pub mod locks;
+pub mod mailboxes;
 pub mod media_rows;
 pub mod migrate;
 pub mod outbox;

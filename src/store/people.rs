@@ -82,6 +82,80 @@ pub async fn known_user<S: Sql>(
     Ok(None)
 }
 
+/// Somebody who is known, with a conversation that goes on: what most messages are about.
+pub struct Known {
+    /// The person.
+    pub user: UserRow,
+    /// The conversation.
+    pub conversation: ConversationRow,
+    /// Whether the platform's id of the message is known too: it came before.
+    pub seen: bool,
+}
+
+/// Finds person, conversation and message in one statement, where nothing has to be made or joined, and
+/// holds the first two. `None`: look for them one by one.
+pub async fn known<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    channel: &ChannelInfo,
+    sender: &Sender,
+    thread: Option<&str>,
+    platform_id: &str,
+) -> Result<Option<Known>, StoreError> {
+    let keys = keys(channel, sender);
+    let (first, second) = match keys.as_slice() {
+        [only] => (only, only),
+        [first, second] => (first, second),
+        // Nobody is named so, or somebody under many names.
+        _ => return Ok(None),
+    };
+    let thread = thread.map(|key| format!("thread:{key}"));
+    let row = sql
+        .row(
+            holding!(
+                "u, c",
+                "SELECT
+                    (SELECT p.message_id FROM platform_messages p
+                        WHERE p.channel_id = $1 AND p.platform_id IN ($2, $3) LIMIT 1),
+                    (SELECT o.user_id FROM identities o
+                        WHERE o.scope = $4 AND o.platform_user_id = $5), ",
+                user_columns!(),
+                ", ",
+                conversation_columns!(),
+                " FROM identities i JOIN users u ON u.id = i.user_id
+                 JOIN conversations c ON c.channel_id = $1 AND c.thread_live
+                    AND c.thread_key = COALESCE($6, 'user:' || i.user_id)
+                 WHERE i.scope = $7 AND i.platform_user_id = $8"
+            ),
+            vals![
+                &channel.id,
+                platform_id,
+                // What was erased left the hash of its id.
+                &super::inbound::hashed(platform_id),
+                &second.0,
+                &second.1,
+                thread.as_ref(),
+                &first.0,
+                &first.1
+            ],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(None) };
+    let (seen, other) = (row.opt_int()?.is_some(), row.opt_int()?);
+    let user = UserRow::read(&mut row)?;
+    // The second name is new, or somebody else's: there is something to make or to join.
+    if other != Some(user.id.0) {
+        return Ok(None);
+    }
+    let conversation = ConversationRow::read(&mut row)?;
+    unit.holds(conversation.id.0);
+    Ok(Some(Known {
+        user,
+        conversation,
+        seen,
+    }))
+}
+
 /// Finds the person behind a sender, or makes one; joins two that turn out to be the same.
 pub async fn resolve_user<S: Sql>(
     sql: &mut S,
@@ -135,14 +209,14 @@ pub async fn resolve_user<S: Sql>(
 }
 
 /// What the keys of a sender lead to.
-struct Known<'k> {
+struct LookedUp<'k> {
     /// The users behind them, each once, in the order of the keys. Held until the unit ends.
     users: Vec<UserRow>,
     /// The keys that nobody has.
     missing: Vec<&'k (String, String)>,
 }
 
-impl Known<'_> {
+impl LookedUp<'_> {
     fn is_one(&self) -> bool {
         self.users.len() == 1 && self.missing.is_empty()
     }
@@ -151,8 +225,8 @@ impl Known<'_> {
 async fn look_up<'k, S: Sql>(
     sql: &mut S,
     keys: &'k [(String, String)],
-) -> Result<Known<'k>, StoreError> {
-    let mut known = Known {
+) -> Result<LookedUp<'k>, StoreError> {
+    let mut known = LookedUp {
         users: Vec::new(),
         missing: Vec::new(),
     };
@@ -244,7 +318,7 @@ async fn insert_user<S: Sql>(
 }
 
 /// Writes what is new in a profile. `true` when a name or picture that was known changed.
-async fn update_profile<S: Sql>(
+pub async fn update_profile<S: Sql>(
     sql: &mut S,
     now: Millis,
     user: &mut UserRow,
@@ -269,11 +343,19 @@ async fn update_profile<S: Sql>(
         user.profile_image.clone_from(image);
         changed = true;
     }
+    // Times are shown in seconds: what was heard within one is no news.
+    let mut news = changed || user.last_activity.0 / 1000 != now.0 / 1000;
     if user.phone.is_none() && sender.phone.is_some() {
         user.phone.clone_from(&sender.phone);
+        news = true;
     }
     if user.language.is_none() && profile.language.is_some() {
         user.language.clone_from(&profile.language);
+        news = true;
+    }
+    if !news {
+        details(sql, user.id, profile).await?;
+        return Ok(false);
     }
     user.last_activity = now;
     sql.exec(
@@ -445,8 +527,8 @@ pub async fn resolve_conversation<S: Sql>(
     };
     if let Some(mut conversation) = found {
         unit.holds(conversation.id.0);
-        if origin == Origin::Contact && conversation.status_code == status_code::ARCHIVE {
-            set_status(sql, unit, &mut conversation, status_code::WAITING_AGENT).await?;
+        if origin == Origin::Contact {
+            reopen(sql, unit, &mut conversation).await?;
         }
         return Ok(FoundConversation {
             conversation,
@@ -503,6 +585,18 @@ pub async fn resolve_conversation<S: Sql>(
         conversation,
         created: true,
     })
+}
+
+/// Opens an archived conversation: the contact writes.
+pub async fn reopen<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    conversation: &mut ConversationRow,
+) -> Result<(), StoreError> {
+    if conversation.status_code == status_code::ARCHIVE {
+        set_status(sql, unit, conversation, status_code::WAITING_AGENT).await?;
+    }
+    Ok(())
 }
 
 /// Sets a conversation's status code and says so.

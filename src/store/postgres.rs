@@ -12,7 +12,7 @@
 //!   wait: all but the last commit without it, and the last one's covers them, since the log is
 //!   written in order. The last one always has something to write: a unit that found everything done
 //!   before must not be acknowledged while what it found may still be lost.
-//! - Nothing else keeps units apart than rows and locks: see `docs/decisions/0011`. A unit that
+//! - Nothing else keeps units apart than rows and locks: see `docs/decisions/0013`. A unit that
 //!   another one came in the way of (a deadlock, a row that came between) is run again.
 //! - Whether a commit happened whose answer was lost nobody knows, and the caller is told so.
 

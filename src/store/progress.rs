@@ -265,8 +265,52 @@ async fn arrived<S: Sql>(
             .push((channel.to_owned(), conversation, bulk));
     }
     // Statuses that came under this id before anybody knew whose it was.
-    apply_early(sql, unit, channel, platform_id, part).await?;
+    if let Some(early) = take_early(sql, channel, platform_id).await? {
+        apply_early(sql, unit, part, early).await?;
+    }
     Ok(true)
+}
+
+/// A part that has become sent just now.
+pub(super) struct PartSent {
+    /// Nothing further was reported of it before.
+    pub fresh: bool,
+}
+
+/// Marks a part as sent; the message does not count it yet. `None`: it was sent before.
+pub(super) async fn mark_part_sent<S: Sql>(
+    sql: &mut S,
+    part: PartKey,
+    answer: Option<&str>,
+) -> Result<Option<PartSent>, StoreError> {
+    let row = sql
+        .row(
+            "UPDATE parts SET state = 'sent', delivery = COALESCE(delivery, 'sent'),
+                answer = COALESCE($1, answer)
+             WHERE message_id = $2 AND idx = $3 AND state <> 'sent' RETURNING delivery",
+            vals![answer, part.message.0, part.idx],
+        )
+        .await?;
+    row.map(|mut row| {
+        Ok(PartSent {
+            fresh: row.text()? == "sent",
+        })
+    })
+    .transpose()
+}
+
+/// Counts a part that was marked as sent. Says whether the message is a dead letter.
+pub(super) async fn count_part<S: Sql>(
+    sql: &mut S,
+    message: MessageId,
+) -> Result<bool, StoreError> {
+    let row = sql
+        .row(
+            "UPDATE messages SET parts_sent = parts_sent + 1 WHERE id = $1 RETURNING dead",
+            vals![message.0],
+        )
+        .await?;
+    row.map_or(Ok(false), |mut row| row.bool())
 }
 
 /// Marks a part as sent and counts it.
@@ -275,26 +319,14 @@ pub async fn mark_sent<S: Sql>(
     part: PartKey,
     answer: Option<&str>,
 ) -> Result<(), StoreError> {
-    let changed = sql
-        .exec(
-            "UPDATE parts SET state = 'sent', delivery = COALESCE(delivery, 'sent'),
-                answer = COALESCE($1, answer)
-             WHERE message_id = $2 AND idx = $3 AND state <> 'sent'",
-            vals![answer, part.message.0, part.idx],
-        )
-        .await?;
-    if changed > 0 {
-        sql.exec(
-            "UPDATE messages SET parts_sent = parts_sent + 1 WHERE id = $1",
-            vals![part.message.0],
-        )
-        .await?;
+    if mark_part_sent(sql, part, answer).await?.is_some() {
+        count_part(sql, part.message).await?;
     }
     Ok(())
 }
 
 /// A message that was given up as unsure arrived after all: finished, or open again for the rest.
-async fn reopen_or_finish<S: Sql>(
+pub(super) async fn reopen_or_finish<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     message: MessageId,
@@ -434,14 +466,16 @@ pub async fn announce<S: Sql>(
         .await
 }
 
-/// Applies the statuses that came before this id was recorded.
-pub async fn apply_early<S: Sql>(
+/// A status that came before its send was recorded.
+pub(super) type Early = (DeliveryStatus, Option<(Class, Words)>);
+
+/// Takes the statuses that came before this id was recorded; the furthest alone counts: a failure
+/// that was delivered after all is none to tell of.
+pub(super) async fn take_early<S: Sql>(
     sql: &mut S,
-    unit: &mut Unit<'_>,
     channel: &str,
     platform_id: &str,
-    part: PartKey,
-) -> Result<(), StoreError> {
+) -> Result<Option<Early>, StoreError> {
     let rows = sql
         .rows(
             "DELETE FROM early_statuses WHERE channel_id = $1 AND platform_id = $2
@@ -456,9 +490,15 @@ pub async fn apply_early<S: Sql>(
             error.map(|e| super::rows::from_json(&e)).transpose()?;
         found.extend(delivery(&name).map(|status| (status, error)));
     }
-    // The furthest alone counts: a failure that was delivered after all is none to tell of.
-    if let Some((status, error)) = found.into_iter().max_by_key(|(status, _)| *status) {
-        advance(sql, unit, part, status, error.as_ref()).await?;
-    }
-    Ok(())
+    Ok(found.into_iter().max_by_key(|(status, _)| *status))
+}
+
+/// Applies a status that came early.
+pub(super) async fn apply_early<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    part: PartKey,
+    (status, error): Early,
+) -> Result<(), StoreError> {
+    advance(sql, unit, part, status, error.as_ref()).await
 }

@@ -4,8 +4,8 @@ use super::StoreError;
 use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::people::{
-    ChannelInfo, Origin, find_conversation, from_recipient, resolve_conversation, resolve_user,
-    set_status, thread_key,
+    self, ChannelInfo, Origin, find_conversation, from_recipient, resolve_conversation,
+    resolve_user, set_status, thread_key,
 };
 use super::rows::{
     BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
@@ -156,7 +156,16 @@ pub async fn accept<S: Sql>(
                 }
                 _ => None,
             };
-            match group {
+            // Nothing is learnt of a person by writing to them, so one who is known is only looked up.
+            let key = thread.key.as_deref();
+            let known = match group {
+                Some(conversation) => Some(conversation),
+                None if send.channel.identity == IdentityScope::Email => None,
+                None => people::known(sql, unit, &send.channel, &sender, key, "")
+                    .await?
+                    .map(|known| known.conversation),
+            };
+            match known {
                 Some(conversation) => (conversation, None, false),
                 None => {
                     let user = resolve_user(sql, unit, &send.channel, &sender).await?.user;
@@ -175,16 +184,18 @@ pub async fn accept<S: Sql>(
         }
     };
     let scheduled = send.send_at.is_some_and(|at| at > unit.now);
+    let number = if scheduled {
+        None
+    } else {
+        Some(next_number(sql, conversation.id.0).await?)
+    };
     let message = match send.stored {
         Some(stored) => {
-            open_stored(sql, unit, send, stored, scheduled).await?;
+            open_stored(sql, unit, send, stored, number).await?;
             stored
         }
-        None => insert_message(sql, unit, send, conversation.id, scheduled).await?,
+        None => insert_message(sql, unit, send, conversation.id, number).await?,
     };
-    if !scheduled {
-        take_number(sql, message, conversation.id.0).await?;
-    }
     let placed = match send.channel.identity {
         IdentityScope::Email => {
             Some(threads::placed(sql, unit.now, send, &mut conversation).await?)
@@ -285,15 +296,16 @@ async fn insert_message<S: Sql>(
     unit: &Unit<'_>,
     send: &AcceptSend,
     conversation: ConversationId,
-    scheduled: bool,
+    number: Option<i64>,
 ) -> Result<MessageId, StoreError> {
+    let scheduled = number.is_none();
     let mut row = sql
         .one(
             "INSERT INTO messages (conversation_id, user_id, outbound, text, attachments, payload,
                 status, creation_time, reply_to, function, channel_id, open, bulk, send_at,
-                scheduled, accepted_at, deadline_at, next_at, parts)
+                scheduled, accepted_at, deadline_at, next_at, parts, seq)
              VALUES ($1, $2, TRUE, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $6,
-                $14, $15, $16) RETURNING id",
+                $14, $15, $16, $17) RETURNING id",
             vals![
                 conversation.0,
                 send.author.0,
@@ -310,7 +322,8 @@ async fn insert_message<S: Sql>(
                 scheduled,
                 send.deadline_at.0,
                 send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
-                i64::try_from(send.parts.len()).unwrap_or(i64::MAX)
+                i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
+                number
             ],
         )
         .await?;
@@ -334,13 +347,14 @@ async fn open_stored<S: Sql>(
     unit: &Unit<'_>,
     send: &AcceptSend,
     stored: MessageId,
-    scheduled: bool,
+    number: Option<i64>,
 ) -> Result<(), StoreError> {
+    let scheduled = number.is_none();
     sql.exec(
         "UPDATE messages SET outbound = TRUE, status = 'queued', function = $1, channel_id = $2,
                 open = $3, bulk = $4, send_at = $5, scheduled = $6, accepted_at = $7,
-                deadline_at = $8, next_at = $9, parts = $10
-             WHERE id = $11",
+                deadline_at = $8, next_at = $9, parts = $10, seq = $11
+             WHERE id = $12",
         vals![
             &send.function,
             &send.channel.id,
@@ -352,6 +366,7 @@ async fn open_stored<S: Sql>(
             send.deadline_at.0,
             send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
             i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
+            number,
             stored.0
         ],
     )
@@ -359,19 +374,24 @@ async fn open_stored<S: Sql>(
     Ok(())
 }
 
-/// Gives a message the conversation's next number: what orders it among the others, for good.
+/// Takes a conversation's next number: what orders a message among the others, for good.
+async fn next_number<S: Sql>(sql: &mut S, conversation: i64) -> Result<i64, StoreError> {
+    let mut row = sql
+        .one(
+            "UPDATE conversations SET next_seq = next_seq + 1 WHERE id = $1 RETURNING next_seq - 1",
+            vals![conversation],
+        )
+        .await?;
+    row.int()
+}
+
+/// Gives a message that is stored already the conversation's next number.
 pub async fn take_number<S: Sql>(
     sql: &mut S,
     message: MessageId,
     conversation: i64,
 ) -> Result<(), StoreError> {
-    let number = sql
-        .one(
-            "UPDATE conversations SET next_seq = next_seq + 1 WHERE id = $1 RETURNING next_seq - 1",
-            vals![conversation],
-        )
-        .await?
-        .int()?;
+    let number = next_number(sql, conversation).await?;
     sql.exec(
         "UPDATE messages SET seq = $1 WHERE id = $2",
         vals![number, message.0],

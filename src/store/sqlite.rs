@@ -25,6 +25,12 @@ const WAITING_MAX: usize = 4096;
 const STATEMENTS: usize = 256;
 /// Connections for reading. Reads are short; two cores need no more.
 const READERS: usize = 4;
+/// Memory for pages of the writer, in KiB: what a busy hour touches again and again. SQLite's own
+/// 2 MiB would have it read most of them from the system every time.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// Pages of the log before they are carried over into the file, each once however often it was
+/// written: 32 MiB. With SQLite's own 1000 pages half of the writer's time goes into that.
+const LOG_PAGES: i64 = 8192;
 /// The file is ours alone, so a lock inside it is only ever held for the length of a checkpoint.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -193,6 +199,10 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // What is acknowledged must survive the machine, not only the process.
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+        // What a savepoint keeps of pages is small and short-lived: no file for it.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
     }
     Ok(connection)
 }

@@ -156,8 +156,8 @@ pub async fn update<S: Sql>(
 }
 
 /// Erases a user: text, attachments, raw events, pending payloads; cancels what waits. What stays
-/// are de-duplication keys and platform ids, so that a redelivered webhook does not bring the
-/// person back. Returns the keys of kept attachments whose bytes are to be erased too; `None`: there
+/// are hashes of de-duplication keys and platform ids, so that a redelivered webhook does not bring the
+/// person back. Returns the keys of kept attachments and mails whose bytes are to be erased too; `None`: there
 /// is no such user.
 pub async fn delete<S: Sql>(
     sql: &mut S,
@@ -187,12 +187,18 @@ pub async fn delete<S: Sql>(
          RETURNING key",
         "DELETE FROM media WHERE message_id IN
             (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
+        "DELETE FROM kept_mails WHERE message_id IN (SELECT m.id FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
+         RETURNING key",
+        "DELETE FROM kept_mails WHERE message_id IN
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
     ] {
         for mut row in sql.rows(statement, vals![id.0]).await? {
             keys.push(row.text()?);
         }
     }
     erase_raw(sql, id).await?;
+    hash_ids(sql, id).await?;
     for statement in [
         "DELETE FROM events WHERE id IN (SELECT event_id FROM deliveries WHERE group_id IN
             (SELECT id FROM conversations WHERE user_id = $1))",
@@ -211,6 +217,8 @@ pub async fn delete<S: Sql>(
         "DELETE FROM messages WHERE user_id = $1 AND user_id <> 1",
         "DELETE FROM messages WHERE conversation_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM held_echoes WHERE conversation_id IN
+            (SELECT id FROM conversations WHERE user_id = $1)",
         "DELETE FROM participants WHERE conversation_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
         "DELETE FROM participants WHERE address IN
@@ -225,6 +233,29 @@ pub async fn delete<S: Sql>(
     unit.emit(sql, "user-deleted", 0, &json!(id.to_string()))
         .await?;
     Ok(Some(keys))
+}
+
+/// Leaves of the platform's ids of a person's messages what recognises them, and no more: some hold the
+/// person's telephone number.
+async fn hash_ids<S: Sql>(sql: &mut S, id: UserId) -> Result<(), StoreError> {
+    let rows = sql
+        .rows(
+            "SELECT channel_id, platform_id FROM platform_messages WHERE message_id IN (
+                SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+                WHERE c.user_id = $1
+                UNION SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1)",
+            vals![id.0],
+        )
+        .await?;
+    for mut row in rows {
+        let (channel, platform_id) = (row.text()?, row.text()?);
+        sql.exec(
+            "UPDATE platform_messages SET platform_id = $1 WHERE channel_id = $2 AND platform_id = $3",
+            vals![&super::inbound::hashed(&platform_id), &channel, &platform_id],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// Ids shorter than this stand in too many raw events that are somebody else's.

@@ -3,17 +3,35 @@
 //! A part is *begun* before its request is made and *sent* when its receipt is durable; the receipt
 //! of one part and the beginning of the next are one commit. After a crash at most one part is in
 //! doubt: begun without a receipt.
+//!
+//! A worker may be stopped for so long that another one takes over, and then go on. So everything that
+//! is recorded names its attempt, and changes nothing when that attempt is not the part's any more. Only
+//! a receipt counts whenever it comes: it is evidence that the part arrived.
 
 use super::StoreError;
 use super::locks::{self, Name};
 use super::outbox::Unit;
-use super::progress::{PartKey, announce, apply_early, mark_sent, settle};
+use super::progress::{
+    PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent,
+    reopen_or_finish, settle, take_early,
+};
 use super::rows::from_json;
 use super::sql::{Sql, Text};
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::SendError;
 use switchboard_channels::model::{ConversationId, MessageId, Millis, Part, Receipt, UserId};
+
+/// An attempt at a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptKey {
+    /// The part.
+    pub part: PartKey,
+    /// The lease under which it was opened.
+    pub fence: i64,
+    /// Which attempt at this part it is, from 1.
+    pub no: i64,
+}
 
 /// A part to be delivered.
 #[derive(Debug, Clone)]
@@ -22,6 +40,8 @@ pub struct Job {
     pub conversation: ConversationId,
     /// The part as planned.
     pub part: Part,
+    /// The lease under which the attempt was opened.
+    pub fence: i64,
     /// Which attempt at this part this is, from 1.
     pub attempt: i64,
     /// How often the part was sent again although it may have arrived.
@@ -38,8 +58,12 @@ pub struct Job {
     pub begun_at: Millis,
     /// A one-time right to answer, taken from the conversation for this attempt.
     pub reply_token: Option<String>,
+    /// What the platform wants to see in place of the id of the message that the part answers.
+    pub quote_token: Option<String>,
     /// Until when the platform takes free text.
     pub window_until: Option<Millis>,
+    /// Whether another message waited behind this one.
+    pub more: bool,
 }
 
 impl Job {
@@ -48,6 +72,15 @@ impl Job {
         PartKey {
             message: self.part.message,
             idx: i64::from(self.part.index),
+        }
+    }
+
+    /// The attempt that this is about.
+    pub fn attempt_key(&self) -> AttemptKey {
+        AttemptKey {
+            part: self.key(),
+            fence: self.fence,
+            no: self.attempt,
         }
     }
 }
@@ -98,13 +131,14 @@ pub async fn begin<S: Sql>(
     let conversation = begin.conversation;
     // The compare-and-set that keeps a stalled worker from sending beside its successor.
     let won = sql
-        .exec(
-            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1",
+        .row(
+            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1
+             RETURNING window_until, reply_token, reply_token_until",
             vals![begin.fence, conversation.0],
         )
         .await?;
     unit.holds(conversation.0);
-    if won == 0 {
+    let Some(mut won) = won else {
         let row = sql
             .row(
                 "SELECT fence FROM conversations WHERE id = $1",
@@ -115,50 +149,49 @@ pub async fn begin<S: Sql>(
             None => Ok(Begun::Nothing),
             Some(mut row) => Ok(Begun::Stale { fence: row.int()? }),
         };
-    }
+    };
+    let rights = Rights {
+        window_until: won.opt_int()?.map(Millis),
+        token: won.opt_text()?,
+        token_until: Millis(won.opt_int()?.unwrap_or(0)),
+    };
     loop {
-        let head = sql
-            .row(
-                "SELECT id, status, deadline_at, failures, first_failed_at, accepted_at
-                 FROM messages WHERE conversation_id = $1 AND open ORDER BY seq LIMIT 1",
-                vals![conversation.0],
-            )
-            .await?;
-        let Some(mut head) = head else {
+        let Some((head, part)) = head(sql, conversation).await? else {
             return Ok(Begun::Nothing);
         };
-        let (message, status) = (MessageId(head.int()?), head.text()?);
-        let (deadline_at, failures) = (Millis(head.int()?), head.int()?);
-        let (first_failed_at, accepted_at) = (head.opt_int()?.map(Millis), head.int()?);
-        let part = sql
-            .row(
-                "SELECT idx, body, state, fence, attempts, unsure_resends, begun_at, heartbeat_at
-                 FROM parts WHERE message_id = $1 AND state <> 'sent' ORDER BY idx LIMIT 1",
-                vals![message.0],
-            )
-            .await?;
-        let Some(mut part) = part else {
+        let message = head.message;
+        let Some(part) = part else {
             finish_sent(sql, unit, message).await?;
             continue;
         };
-        let (idx, body, state, fence) = (part.int()?, part.text()?, part.text()?, part.int()?);
-        let (attempts, resends) = (part.int()?, part.int()?);
-        let (begun_at, heartbeat) = (part.opt_int()?, part.opt_int()?.unwrap_or(0));
+        let PartRow {
+            idx,
+            body,
+            state,
+            fence,
+            attempts,
+            begun_at,
+            heartbeat,
+            ..
+        } = part;
         let key = PartKey { message, idx };
         let mut planned: Part = from_json(&body)?;
         planned.message = message;
         let mut job = Job {
             conversation,
             part: planned,
+            fence,
             attempt: attempts,
-            unsure_resends: u32::try_from(resends).unwrap_or(u32::MAX),
-            failures: u32::try_from(failures).unwrap_or(u32::MAX),
-            first_failed_at,
-            deadline_at,
-            accepted_at: Millis(accepted_at),
+            unsure_resends: u32::try_from(part.unsure_resends).unwrap_or(u32::MAX),
+            failures: u32::try_from(head.failures).unwrap_or(u32::MAX),
+            first_failed_at: head.first_failed_at,
+            deadline_at: head.deadline_at,
+            accepted_at: head.accepted_at,
             begun_at: Millis(begun_at.unwrap_or(unit.now.0)),
             reply_token: None,
+            quote_token: None,
             window_until: None,
+            more: head.more,
         };
         if state == "begun" || state == "unsure" {
             if state == "begun" && fence != begin.fence {
@@ -169,10 +202,11 @@ pub async fn begin<S: Sql>(
                     });
                 }
             }
+            let attempt = job.attempt_key();
             if has_evidence(sql, key).await? {
                 if state == "begun" {
                     let words = ("evidence", "no answer was read, but it has arrived");
-                    record(sql, unit, key, "sent", Some(words)).await?;
+                    record(sql, unit, attempt, "sent", Some(words)).await?;
                 }
                 mark_sent(sql, key, None).await?;
                 continue;
@@ -183,7 +217,7 @@ pub async fn begin<S: Sql>(
                     "interrupted",
                     "the gateway stopped while the answer was awaited",
                 );
-                doubt(sql, unit, key, words).await?;
+                doubt(sql, unit, attempt, words).await?;
                 return Ok(Begun::InDoubt {
                     job: Box::new(job),
                     since: unit.now,
@@ -194,49 +228,155 @@ pub async fn begin<S: Sql>(
                 since: Millis(heartbeat),
             });
         }
-        if deadline_at <= unit.now {
+        if head.deadline_at <= unit.now {
             let dead = Failure::dead("too-old", "its time was over before it could be sent");
             fail(sql, unit, message, &dead).await?;
             continue;
         }
         open_attempt(sql, unit, key, begin.fence).await?;
-        if status == "queued" {
+        if head.status == "queued" {
             sql.exec(
                 "UPDATE messages SET status = 'sending' WHERE id = $1",
                 vals![message.0],
             )
             .await?;
         }
-        job.attempt = attempts + 1;
+        (job.fence, job.attempt) = (begin.fence, attempts + 1);
         job.begun_at = unit.now;
-        rights(sql, unit, &mut job).await?;
+        rights.grant(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
 }
 
-/// The reply window of the conversation, and its reply token, which is taken: no other attempt gets
-/// it.
-async fn rights<S: Sql>(sql: &mut S, unit: &Unit<'_>, job: &mut Job) -> Result<(), StoreError> {
+/// The message that a conversation's turn is about.
+struct Head {
+    message: MessageId,
+    status: String,
+    deadline_at: Millis,
+    failures: i64,
+    first_failed_at: Option<Millis>,
+    accepted_at: Millis,
+    /// Another one waits behind it.
+    more: bool,
+}
+
+/// Its first part that is not sent yet.
+struct PartRow {
+    idx: i64,
+    body: String,
+    state: String,
+    fence: i64,
+    attempts: i64,
+    unsure_resends: i64,
+    begun_at: Option<i64>,
+    heartbeat: i64,
+}
+
+/// The lowest unfinished message of a conversation with its first unsent part, if it has one.
+async fn head<S: Sql>(
+    sql: &mut S,
+    conversation: ConversationId,
+) -> Result<Option<(Head, Option<PartRow>)>, StoreError> {
     let row = sql
         .row(
-            "SELECT window_until, reply_token, reply_token_until FROM conversations WHERE id = $1",
-            vals![job.conversation.0],
+            "SELECT m.id, m.status, m.deadline_at, m.failures, m.first_failed_at, m.accepted_at,
+                EXISTS (SELECT 1 FROM messages n WHERE n.conversation_id = m.conversation_id
+                    AND n.open AND n.seq > m.seq),
+                p.idx, p.body, p.state, p.fence, p.attempts, p.unsure_resends, p.begun_at,
+                p.heartbeat_at
+             FROM messages m LEFT JOIN parts p ON p.message_id = m.id AND p.state <> 'sent'
+             WHERE m.id = (SELECT h.id FROM messages h WHERE h.conversation_id = $1 AND h.open
+                ORDER BY h.seq LIMIT 1)
+             ORDER BY p.idx LIMIT 1",
+            vals![conversation.0],
         )
         .await?;
-    let Some(mut row) = row else { return Ok(()) };
-    job.window_until = row.opt_int()?.map(Millis);
-    let (token, until) = (row.opt_text()?, row.opt_int()?.unwrap_or(0));
-    if let Some(token) = token {
+    let Some(mut row) = row else { return Ok(None) };
+    let head = Head {
+        message: MessageId(row.int()?),
+        status: row.text()?,
+        deadline_at: Millis(row.int()?),
+        failures: row.int()?,
+        first_failed_at: row.opt_int()?.map(Millis),
+        accepted_at: Millis(row.int()?),
+        more: row.bool()?,
+    };
+    let Some(idx) = row.opt_int()? else {
+        return Ok(Some((head, None)));
+    };
+    let part = PartRow {
+        idx,
+        body: row.text()?,
+        state: row.text()?,
+        fence: row.int()?,
+        attempts: row.int()?,
+        unsure_resends: row.int()?,
+        begun_at: row.opt_int()?,
+        heartbeat: row.opt_int()?.unwrap_or(0),
+    };
+    Ok(Some((head, Some(part))))
+}
+
+/// What the conversation allows.
+struct Rights {
+    window_until: Option<Millis>,
+    token: Option<String>,
+    token_until: Millis,
+}
+
+impl Rights {
+    /// Gives the job the reply window, what it quotes by, and the reply token, which is taken: no other
+    /// attempt gets it.
+    async fn grant<S: Sql>(
+        self,
+        sql: &mut S,
+        unit: &Unit<'_>,
+        job: &mut Job,
+    ) -> Result<(), StoreError> {
+        job.window_until = self.window_until;
+        if let Some(answered) = &job.part.reply_to {
+            job.quote_token = quote_token(sql, job.conversation, answered).await?;
+        }
+        let Some(token) = self.token else {
+            return Ok(());
+        };
         sql.exec(
             "UPDATE conversations SET reply_token = NULL WHERE id = $1",
             vals![job.conversation.0],
         )
         .await?;
         // A later attempt goes by the platform's idempotency key, which a reply has not.
-        job.reply_token = Some(token).filter(|_| until > unit.now.0 && job.attempt == 1);
+        let good = self.token_until > unit.now && job.attempt == 1;
+        job.reply_token = Some(token).filter(|_| good);
+        Ok(())
     }
-    Ok(())
 }
+
+/// The fact that a message of this conversation brought for whoever quotes it. A message that was taken
+/// back has none any more.
+async fn quote_token<S: Sql>(
+    sql: &mut S,
+    conversation: ConversationId,
+    platform_id: &str,
+) -> Result<Option<String>, StoreError> {
+    // By the conversation's channel: the same id may stand for another message elsewhere.
+    let row = sql
+        .row(
+            "SELECT m.payload FROM conversations c
+             JOIN platform_messages p ON p.channel_id = c.channel_id AND p.platform_id = $1
+             JOIN messages m ON m.id = p.message_id AND m.conversation_id = c.id
+             WHERE c.id = $2",
+            vals![platform_id, conversation.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(None) };
+    let payload: serde_json::Value = serde_json::from_str(&row.text()?).unwrap_or_default();
+    let token = payload.get(QUOTE_TOKEN).and_then(serde_json::Value::as_str);
+    Ok(token.map(str::to_owned))
+}
+
+/// The name of that fact, as adapters give it.
+const QUOTE_TOKEN: &str = "quote_token";
 
 async fn open_attempt<S: Sql>(
     sql: &mut S,
@@ -263,44 +403,66 @@ async fn has_evidence<S: Sql>(sql: &mut S, key: PartKey) -> Result<bool, StoreEr
     Ok(row.is_some())
 }
 
+/// Ends an open attempt: the part is in this state from now on. `false`: the attempt is not open any
+/// more, because somebody else has taken over, or the part has arrived.
+async fn close<S: Sql>(
+    sql: &mut S,
+    unit: &Unit<'_>,
+    attempt: AttemptKey,
+    state: &str,
+) -> Result<bool, StoreError> {
+    let changed = sql
+        .exec(
+            "UPDATE parts SET state = $1, heartbeat_at = $2 WHERE message_id = $3 AND idx = $4
+                AND state = 'begun' AND fence = $5 AND attempts = $6",
+            vals![
+                state,
+                unit.now.0,
+                attempt.part.message.0,
+                attempt.part.idx,
+                attempt.fence,
+                attempt.no
+            ],
+        )
+        .await?;
+    Ok(changed > 0)
+}
+
 /// Marks an open attempt as in doubt from now on and records it.
 async fn doubt<S: Sql>(
     sql: &mut S,
-    unit: &Unit<'_>,
-    key: PartKey,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
     (code, message): (&str, &str),
-) -> Result<(), StoreError> {
-    record(sql, unit, key, "unsure", Some((code, message))).await?;
-    sql.exec(
-        // Only an open attempt: a stalled worker that gives up late must not bring a part back into
-        // doubt that its successor has sent.
-        "UPDATE parts SET state = 'unsure', heartbeat_at = $1 WHERE message_id = $2 AND idx = $3
-            AND state = 'begun'",
-        vals![unit.now.0, key.message.0, key.idx],
-    )
-    .await?;
-    Ok(())
+) -> Result<bool, StoreError> {
+    if !close(sql, unit, attempt, "unsure").await? {
+        return Ok(false);
+    }
+    record(sql, unit, attempt, "unsure", Some((code, message))).await?;
+    Ok(true)
 }
 
-/// Writes the end of the open attempt into the history.
+/// Writes the end of an attempt into the history.
 async fn record<S: Sql>(
     sql: &mut S,
-    unit: &Unit<'_>,
-    key: PartKey,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
     outcome: &str,
     words: Option<(&str, &str)>,
 ) -> Result<(), StoreError> {
     sql.exec(
+        // When a later attempt is there already, the time is that one's.
         "INSERT INTO attempts (message_id, idx, no, started_at, ended_at, outcome, code, message)
-         SELECT message_id, idx, attempts, COALESCE(begun_at, $1), $1, $2, $3, $4 FROM parts
-         WHERE message_id = $5 AND idx = $6",
+         SELECT message_id, idx, $1, CASE WHEN attempts = $1 THEN COALESCE(begun_at, $2) ELSE $2 END,
+            $2, $3, $4, $5 FROM parts WHERE message_id = $6 AND idx = $7",
         vals![
+            attempt.no,
             unit.now.0,
             outcome,
             words.map(|w| w.0),
             words.map(|w| w.1),
-            key.message.0,
-            key.idx
+            attempt.part.message.0,
+            attempt.part.idx
         ],
     )
     .await?;
@@ -310,8 +472,8 @@ async fn record<S: Sql>(
 /// A part that the platform took.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    /// The part.
-    pub key: PartKey,
+    /// The attempt.
+    pub attempt: AttemptKey,
     /// Its conversation.
     pub conversation: ConversationId,
     /// The channel.
@@ -334,12 +496,15 @@ pub struct After {
 }
 
 /// Records a receipt; finishes the message when it was the last part; begins the next part.
+///
+/// A receipt that comes late, after somebody else has taken the part over, is as good: the part is sent,
+/// whatever has become of it meanwhile, and is not sent again.
 pub async fn taken<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     taken: &Taken,
 ) -> Result<After, StoreError> {
-    let key = taken.key;
+    let key = taken.attempt.part;
     let mut names: Vec<_> = taken.receipt.platform_ids.iter().collect();
     names.sort();
     for id in names {
@@ -355,8 +520,9 @@ pub async fn taken<S: Sql>(
         sql.later(lock, vals![taken.conversation.0]).await?;
     }
     locks::conversation(sql, unit, taken.conversation.0).await?;
-    record(sql, unit, key, "sent", None).await?;
-    mark_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    record(sql, unit, taken.attempt, "sent", None).await?;
+    let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    let mut early = Vec::new();
     for id in &taken.receipt.platform_ids {
         sql.exec(
             "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
@@ -364,7 +530,7 @@ pub async fn taken<S: Sql>(
             vals![&taken.channel, id, key.message.0, key.idx],
         )
         .await?;
-        apply_early(sql, unit, &taken.channel, id, key).await?;
+        early.extend(take_early(sql, &taken.channel, id).await?);
     }
     if let Some(alias) = &taken.receipt.alias {
         sql.exec(
@@ -376,8 +542,26 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
-    finish_if_sent(sql, unit, key.message).await?;
+    let dead = match sent {
+        // Nothing was heard of it but that it is sent: what most receipts are.
+        Some(PartSent { fresh: true }) if early.is_empty() => {
+            count_sent(sql, unit, key.message).await?
+        }
+        _ => {
+            let dead = sent.is_some() && count_part(sql, key.message).await?;
+            for status in early {
+                apply_early(sql, unit, key, status).await?;
+            }
+            finish_if_sent(sql, unit, key.message).await?;
+            dead
+        }
+    };
     let conversation = taken.conversation;
+    if dead && let Some(bulk) = raised(sql, key.message).await? {
+        reopen_or_finish(sql, unit, key.message, conversation.0).await?;
+        let wake = (taken.channel.clone(), conversation.0, bulk);
+        unit.wakes.sends.push(wake);
+    }
     let next = match &taken.next {
         Some(next) => begin(sql, unit, next).await?,
         None => Begun::Nothing,
@@ -387,6 +571,46 @@ pub async fn taken<S: Sql>(
         _ => Some(false),
     };
     Ok(After { next, more })
+}
+
+/// Whether a dead message is none any more, now that a part of it has arrived after all; and then,
+/// whether it is bulk. It is none when it was given up over that part alone, without knowing that it
+/// arrived, or when nothing of it is left to be sent.
+async fn raised<S: Sql>(sql: &mut S, message: MessageId) -> Result<Option<bool>, StoreError> {
+    let row = sql
+        .row(
+            "SELECT bulk FROM messages WHERE id = $1 AND dead AND (parts_sent = parts
+                OR (error_code = 'unsure' AND NOT EXISTS (SELECT 1 FROM parts p
+                    WHERE p.message_id = messages.id AND p.state = 'failed')))",
+            vals![message.0],
+        )
+        .await?;
+    row.map(|mut row| row.bool()).transpose()
+}
+
+/// Counts a sent part. Where it is the only one of its message, that is finished in the same statement:
+/// its status can be nothing but `sent`. Says whether the message is a dead letter.
+async fn count_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<bool, StoreError> {
+    let whole = sql
+        .exec(
+            "UPDATE messages SET parts_sent = 1, open = FALSE, finished_at = $1, status = 'sent'
+             WHERE id = $2 AND open AND parts = 1 AND parts_sent = 0
+                AND status IN ('queued', 'sending')",
+            vals![unit.now.0, message.0],
+        )
+        .await?;
+    if whole > 0 {
+        announce(sql, unit, message).await?;
+        sms_sent(sql, unit, message).await?;
+        return Ok(false);
+    }
+    let dead = count_part(sql, message).await?;
+    finish_if_sent(sql, unit, message).await?;
+    Ok(dead)
 }
 
 /// Closes a message if its parts are all sent.
@@ -422,6 +646,7 @@ async fn finish_sent<S: Sql>(
     if closed > 0 {
         settle(sql, unit, message).await?;
         sms_sent(sql, unit, message).await?;
+        email_sent(sql, unit, message).await?;
     }
     Ok(())
 }
@@ -450,11 +675,37 @@ async fn sms_sent<S: Sql>(
     unit.emit(sql, "sms-sent", group, &data).await
 }
 
+/// The seeds' event of an e-mail that went out.
+async fn email_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    if !unit.wanted("email-sent") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT c.user_id FROM messages m JOIN conversations c ON c.id = m.conversation_id
+             WHERE m.id = $1 AND c.source = 'em'",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let user = UserId(row.int()?);
+    let Some(message) = super::reads::message(sql, message).await? else {
+        return Ok(());
+    };
+    let data = payload::email_sent(user, &message, unit.links, unit.now);
+    unit.emit(sql, "email-sent", message.conversation_id.0, &data)
+        .await
+}
+
 /// A part that was not taken, and is tried again later.
 #[derive(Debug, Clone)]
 pub struct PutOff {
-    /// The part.
-    pub key: PartKey,
+    /// The attempt.
+    pub attempt: AttemptKey,
     /// What went wrong.
     pub error: SendError,
     /// When it is tried again.
@@ -465,13 +716,14 @@ pub struct PutOff {
     pub counts: bool,
 }
 
-/// Records a failed attempt and when the next one is.
+/// Records a failed attempt and when the next one is. `false`: somebody else has taken over.
 pub async fn put_off<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     put_off: &PutOff,
-) -> Result<(), StoreError> {
-    let key = put_off.key;
+) -> Result<bool, StoreError> {
+    let attempt = put_off.attempt;
+    let key = attempt.part;
     locks::of_message(sql, key.message).await?;
     let words = put_off
         .error
@@ -479,26 +731,20 @@ pub async fn put_off<S: Sql>(
         .as_ref()
         .map(|w| (w.code.as_str(), w.message.as_str()));
     if put_off.unsure {
-        doubt(
-            sql,
-            unit,
-            key,
-            words.unwrap_or(("no-answer", "no answer was read")),
-        )
-        .await?;
+        let words = words.unwrap_or(("no-answer", "no answer was read"));
+        if !doubt(sql, unit, attempt, words).await? {
+            return Ok(false);
+        }
     } else {
-        record(sql, unit, key, put_off.error.class.name(), words).await?;
+        if !close(sql, unit, attempt, "waiting").await? {
+            return Ok(false);
+        }
+        record(sql, unit, attempt, put_off.error.class.name(), words).await?;
         // The platform said no, but what it sent back meanwhile says that it took the part.
         if has_evidence(sql, key).await? {
             mark_sent(sql, key, None).await?;
             finish_if_sent(sql, unit, key.message).await?;
         }
-        sql.exec(
-            "UPDATE parts SET state = 'waiting' WHERE message_id = $1 AND idx = $2
-                AND state = 'begun'",
-            vals![key.message.0, key.idx],
-        )
-        .await?;
     }
     sql.exec(
         "UPDATE messages SET next_at = $1, failures = failures + $2,
@@ -519,20 +765,24 @@ pub async fn put_off<S: Sql>(
     .await?;
     // The caller who waits is told at once that it will not be done within the wait.
     unit.wakes.outcomes.push(key.message);
-    Ok(())
+    Ok(true)
 }
 
-/// Gives a begun part back without a try: the lane was paused or a limit came between.
+/// Gives a begun part back without a try: the lane was paused or a limit came between. `false`: somebody
+/// else has taken over.
 pub async fn hand_back<S: Sql>(
     sql: &mut S,
-    _unit: &mut Unit<'_>,
-    key: PartKey,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
     next_at: Millis,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    let key = attempt.part;
     locks::of_message(sql, key.message).await?;
+    if !close(sql, unit, attempt, "waiting").await? {
+        return Ok(false);
+    }
     sql.exec(
-        "UPDATE parts SET state = 'waiting', attempts = attempts - 1 WHERE message_id = $1
-            AND idx = $2 AND state = 'begun'",
+        "UPDATE parts SET attempts = attempts - 1 WHERE message_id = $1 AND idx = $2",
         vals![key.message.0, key.idx],
     )
     .await?;
@@ -541,43 +791,42 @@ pub async fn hand_back<S: Sql>(
         vals![next_at.0, key.message.0],
     )
     .await?;
-    Ok(())
+    Ok(true)
 }
 
-/// An unsure part is sent once more: back to waiting, and remembered.
+/// A part whose last attempt is in doubt is sent once more: back to waiting, and remembered. `false`:
+/// somebody else has decided, or it has arrived.
 pub async fn resend<S: Sql>(
     sql: &mut S,
     _unit: &mut Unit<'_>,
-    key: PartKey,
-) -> Result<(), StoreError> {
-    sql.exec(
-        "UPDATE parts SET state = 'waiting', unsure_resends = unsure_resends + 1
-         WHERE message_id = $1 AND idx = $2 AND state = 'unsure'",
-        vals![key.message.0, key.idx],
-    )
-    .await?;
-    Ok(())
+    attempt: AttemptKey,
+) -> Result<bool, StoreError> {
+    let key = attempt.part;
+    let changed = sql
+        .exec(
+            "UPDATE parts SET state = 'waiting', unsure_resends = unsure_resends + 1
+             WHERE message_id = $1 AND idx = $2 AND state = 'unsure' AND fence = $3
+                AND attempts = $4",
+            vals![key.message.0, key.idx, attempt.fence, attempt.no],
+        )
+        .await?;
+    Ok(changed > 0)
 }
 
-/// Signs of life of an open attempt.
+/// Signs of life of an open attempt. `false`: somebody else has taken over.
 pub async fn heartbeat<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
-    key: PartKey,
-) -> Result<(), StoreError> {
-    sql.exec(
-        "UPDATE parts SET heartbeat_at = $1 WHERE message_id = $2 AND idx = $3 AND state = 'begun'",
-        vals![unit.now.0, key.message.0, key.idx],
-    )
-    .await?;
-    Ok(())
+    attempt: AttemptKey,
+) -> Result<bool, StoreError> {
+    close(sql, unit, attempt, "begun").await
 }
 
 /// Why a message failed for good.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The part that failed, when an attempt at it was open.
-    pub part: Option<PartKey>,
+    /// The attempt that failed or is in doubt; `None`: nothing was tried.
+    pub attempt: Option<AttemptKey>,
     /// Class of the error, or `dead`.
     pub class: String,
     /// Code: the platform's, or ours (`too-old`, `stuck`, `unsure`, `dropped`).
@@ -592,7 +841,7 @@ impl Failure {
     /// A message given up by us.
     pub fn dead(code: &str, message: &str) -> Self {
         Self {
-            part: None,
+            attempt: None,
             class: "dead".to_owned(),
             code: code.to_owned(),
             message: message.to_owned(),
@@ -601,31 +850,32 @@ impl Failure {
     }
 }
 
-/// Ends a message as failed, and as a dead letter that an operator may retry.
+/// Ends a message as failed, and as a dead letter that an operator may retry. `false`: it had ended
+/// already, or somebody else has taken over.
 pub async fn fail<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     message: MessageId,
     failure: &Failure,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     locks::of_message(sql, message).await?;
-    if let Some(key) = failure.part {
+    if let Some(attempt) = failure.attempt {
+        let key = attempt.part;
         let words = Some((failure.code.as_str(), failure.message.as_str()));
-        let open = sql
-            .row(
-                "SELECT 1 FROM parts WHERE message_id = $1 AND idx = $2 AND state = 'begun'",
-                vals![key.message.0, key.idx],
-            )
-            .await?;
-        if open.is_some() {
-            record(sql, unit, key, &failure.class, words).await?;
+        if close(sql, unit, attempt, "failed").await? {
+            record(sql, unit, attempt, &failure.class, words).await?;
+        } else {
+            let given_up = sql
+                .exec(
+                    "UPDATE parts SET state = 'failed' WHERE message_id = $1 AND idx = $2
+                        AND state = 'unsure' AND fence = $3 AND attempts = $4",
+                    vals![key.message.0, key.idx, attempt.fence, attempt.no],
+                )
+                .await?;
+            if given_up == 0 {
+                return Ok(false);
+            }
         }
-        sql.exec(
-            "UPDATE parts SET state = 'failed' WHERE message_id = $1 AND idx = $2
-                AND state <> 'sent'",
-            vals![key.message.0, key.idx],
-        )
-        .await?;
     }
     let changed = sql
         .exec(
@@ -642,7 +892,7 @@ pub async fn fail<S: Sql>(
         )
         .await?;
     if changed == 0 {
-        return Ok(());
+        return Ok(false);
     }
     announce(sql, unit, message).await?;
     if failure.opted_out {
@@ -660,7 +910,7 @@ pub async fn fail<S: Sql>(
                 .await?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether more waits in a conversation, and whether all of it is bulk.

@@ -5,12 +5,13 @@ use super::args::{Args, DateOnly, Links};
 use super::dispatch::Api;
 use super::error::ApiError;
 use crate::store::now;
-use crate::store::rows::StoredAttachment;
+use crate::store::rows::{BOT, StoredAttachment};
 use crate::store::sends::Idempotency;
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_channels::model::{
-    Choice, ContactCard, Location, MessageId, Millis, OutgoingAttachment, Template,
+    Choice, ContactCard, Location, MailHead, MessageId, Millis, OutgoingAttachment, Template,
+    UserId,
 };
 
 /// The longest idempotency key: a UUID is 36 characters, a hash 128.
@@ -33,6 +34,10 @@ pub struct Content {
     pub template: Option<Template>,
     /// Structured rest that is kept with the message.
     pub payload: String,
+    /// What a mail has beside its content.
+    pub mail: MailHead,
+    /// Who writes it.
+    pub author: UserId,
 }
 
 /// The options that every send has.
@@ -128,6 +133,8 @@ pub fn content(args: &Args, links: Links) -> Result<Content, ApiError> {
         choices: args.quick_replies("quick_replies")?,
         template: None,
         payload: String::new(),
+        mail: MailHead::default(),
+        author: BOT,
     })
 }
 

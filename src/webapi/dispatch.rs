@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::auth::Tokens;
 use super::error::{ApiError, Code, Success};
-use super::{conversations, people, sends};
+use super::{conversations, mail, people, sends};
 use crate::gateway::Gateway;
 use crate::store::StoreError;
 use serde_json::Value;
@@ -90,6 +90,9 @@ impl Api {
             | "messaging-platforms-send-message" => {
                 sends::send(self, name, &args, call.idempotency_key).await
             }
+            "send-email" => mail::send_email(self, &args, call.idempotency_key).await,
+            "send-custom-email" => mail::send_custom_email(self, &args, call.idempotency_key).await,
+            "email-piping" => mail::email_piping(self, &args).await,
             "send-message" => sends::send_message(self, &args, call.idempotency_key).await,
             "direct-message" => sends::direct_message(self, &args, call.idempotency_key).await,
             "get-message" => conversations::get_message(self, &args).await,

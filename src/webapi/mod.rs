@@ -3,7 +3,7 @@
 //! What callers may ask ([`names`]), how their requests are read ([`args`]), who they are
 //! ([`auth`]), what they get back ([`shapes`], [`error`]) and where it is written down for them
 //! ([`openapi`], [`docs`]). [`dispatch`] leads a call to its function in [`sends`],
-//! [`conversations`] or [`people`].
+//! [`mail`], [`conversations`] or [`people`].
 //!
 //! Invariants:
 //! - A request decodes to the same [`args::Args`] whether it came as a form, as a multipart form or
@@ -18,6 +18,7 @@ pub mod conversations;
 pub mod dispatch;
 pub mod docs;
 pub mod error;
+pub mod mail;
 pub mod names;
 pub mod openapi;
 pub mod outcome;

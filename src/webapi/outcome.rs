@@ -8,7 +8,7 @@ use crate::store::now;
 use crate::store::reads::{self, Outcome};
 use serde_json::{Value, json};
 use std::time::Duration;
-use switchboard_channels::model::MessageId;
+use switchboard_channels::model::{ConversationId, MessageId};
 use switchboard_channels::{Class, LimitScope, SetupScope, Words};
 use tokio::time::Instant;
 
@@ -82,12 +82,12 @@ async fn will_not_come(api: &Api, outcome: &Outcome, left: Duration) -> bool {
 }
 
 fn queued(message: MessageId, outcome: &Outcome) -> Success {
-    Success::sent(
-        json!(true),
-        message,
-        outcome.conversation,
-        MessageStatus::Queued,
-    )
+    accepted(message, outcome.conversation)
+}
+
+/// The answer to a message that waits, for a caller who does not.
+pub fn accepted(message: MessageId, conversation: ConversationId) -> Success {
+    Success::sent(json!(true), message, conversation, MessageStatus::Queued)
 }
 
 /// The answer to a message that is sent or has failed.
@@ -122,7 +122,10 @@ fn answer(function: &str, message: MessageId, answers: &[String]) -> Value {
     let read = |text: &String| serde_json::from_str(text).unwrap_or(Value::Null);
     let first = || answers.first().map_or(Value::Null, read);
     match function {
-        "messaging-platforms-send-message" | "direct-message" => json!(true),
+        "messaging-platforms-send-message"
+        | "direct-message"
+        | "send-email"
+        | "send-custom-email" => json!(true),
         "send-message" => answers::stored_message(message, ""),
         // The ids of all parts, as if they had been one request.
         "line-send-message" => {

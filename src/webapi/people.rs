@@ -245,7 +245,7 @@ pub async fn delete_user(api: &Api, args: &Args) -> Result<Success, ApiError> {
     let keys = keys.ok_or_else(|| missing(Code::UserNotFound, "user", id))?;
     api.gateway.wake(wakes).await;
     for key in keys {
-        if let Err(error) = api.gateway.files.remove(&key).await {
+        if let Err(error) = api.gateway.erase(&key).await {
             tracing::error!(%error, "a deleted user's attachment is still kept");
         }
     }

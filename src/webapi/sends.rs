@@ -6,7 +6,7 @@ use super::content::{
 };
 use super::dispatch::{Api, internal, missing};
 use super::error::{ApiError, Code, Success};
-use super::outcome::{wait, wait_for};
+use super::outcome::{accepted as accepted_now, wait, wait_for};
 use super::shapes::{MessageStatus, answers};
 use super::target::{self, To};
 use crate::gateway::LiveChannel;
@@ -54,7 +54,7 @@ pub async fn send(
 }
 
 /// The answer to a call whose key was used before, without looking at anything else.
-async fn answered_before(
+pub(super) async fn answered_before(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -91,7 +91,7 @@ fn conflict() -> ApiError {
 }
 
 /// Plans, accepts and waits.
-async fn deliver(
+pub(super) async fn deliver(
     api: &Api,
     function: &'static str,
     args: &Args,
@@ -125,6 +125,7 @@ async fn deliver(
         choices: content.choices.clone(),
         template: content.template.clone(),
         expires_at: options.expires_in_ms.map(|_| deadline_at),
+        mail: content.mail.clone(),
         ..Outgoing::new(MessageId(0), address)
     };
     let parts = live.channel.plan(&outgoing)?;
@@ -135,7 +136,7 @@ async fn deliver(
     let send = AcceptSend {
         channel: live.info.clone(),
         target,
-        author: BOT,
+        author: content.author,
         function: function.to_owned(),
         text: shown_text(&content),
         attachments: stored_attachments(&content.attachments),
@@ -163,6 +164,17 @@ async fn deliver(
         Accepted::Gone(_) => Err(ApiError::invalid(
             "`message_id`: this message is not waiting to be delivered: it was sent before",
         )),
+        Accepted::New {
+            message,
+            conversation,
+            scheduled,
+        } if options.wait.is_zero() => {
+            api.gateway.wake(wakes).await;
+            if scheduled {
+                api.gateway.scheduled.notify_one();
+            }
+            Ok(accepted_now(message, conversation))
+        }
         Accepted::New {
             message, scheduled, ..
         } => {
@@ -380,7 +392,8 @@ pub async fn direct_message(
     header_key: Option<&str>,
 ) -> Result<Success, ApiError> {
     let users = args.ids("user_ids")?;
-    let content = content(args, Links::Named)?;
+    let mut content = content(args, Links::Named)?;
+    content.mail.subject = super::mail::subject(args)?;
     let options = Options::read(api, args, header_key)?;
     let mut targets = Vec::with_capacity(users.len());
     // All are found before the first is accepted, so that a refusal leaves nothing half done.

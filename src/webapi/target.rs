@@ -80,6 +80,19 @@ pub enum To {
     },
 }
 
+impl To {
+    /// The name that the recipient sees, with this behind it.
+    pub fn sender_name(&self, suffix: &str) -> String {
+        match self {
+            Self::Platform { live, .. } => live
+                .channel
+                .sender_name()
+                .map_or_else(|| suffix.to_owned(), |name| format!("{name} {suffix}")),
+            Self::Ticket { .. } => suffix.to_owned(),
+        }
+    }
+}
+
 /// Finds whom a call is for.
 pub async fn find(api: &Api, function: &str, args: &Args) -> Result<To, ApiError> {
     match ADDRESSED.iter().find(|a| a.function == function) {
@@ -89,6 +102,27 @@ pub async fn find(api: &Api, function: &str, args: &Args) -> Result<To, ApiError
         }
         None => platform_send(api, args).await,
     }
+}
+
+/// An address to be mailed to; with `begins`, in a conversation of its own.
+pub async fn mail(
+    api: &Api,
+    args: &Args,
+    argument: &str,
+    address: &str,
+    begins: bool,
+) -> Result<To, ApiError> {
+    let live = channel_of_kind(api, "email", args, "").await?;
+    let mut to = to_address(&live, argument, address)?;
+    if let To::Platform {
+        target: Target::Recipient(recipient),
+        ..
+    } = &mut to
+        && begins
+    {
+        recipient.thread = Some(format!("sent:{}", uuid::Uuid::new_v4().simple()));
+    }
+    Ok(to)
 }
 
 /// The recipient of an address, over a channel.
@@ -137,7 +171,7 @@ async fn channel_of_kind(
     {
         let found = of_kind
             .iter()
-            .find(|c| c.channel.account_key() == Some(account.as_str()));
+            .find(|c| c.channel.account_keys().contains(&account.as_str()));
         return found.map(|c| Arc::clone(c)).ok_or_else(|| {
             let text = format!("`{account_argument}`: no channel of kind {kind} has {account}");
             ApiError::new(Code::ChannelNotFound, text)
@@ -253,7 +287,7 @@ fn by_source(
         .collect();
     let of_account = of_source
         .iter()
-        .find(|c| account.is_some() && c.channel.account_key() == account)
+        .find(|c| account.is_some_and(|account| c.channel.account_keys().contains(&account)))
         .or_else(|| of_source.first().filter(|_| of_source.len() == 1));
     match of_account {
         Some(live) => Ok(Arc::clone(live)),

@@ -83,6 +83,85 @@ async fn a_number_of_another_app_is_not_reached_by_a_secret_that_it_does_not_hol
     world.quiet().await;
 }
 
+/// A message to an account of Meta's, posted to the first page's URL and signed by the app that both
+/// pages share.
+async fn post_to_first_page(world: &World, object: &str, entry: &str, mid: &str) -> Answer {
+    let body = json!({"object": object, "entry": [{"id": entry, "time": 1_760_000_000_000_i64,
+        "messaging": [{
+            "sender": {"id": "7711223344"}, "recipient": {"id": entry},
+            "timestamp": 1_760_000_000_000_i64, "message": {"mid": mid, "text": mid},
+        }],
+    }]})
+    .to_string();
+    let signature = sign::meta("the-secret-of-the-shared-app", &body);
+    let request = world
+        .client()
+        .post(format!("{}/webhooks/first", world.root()))
+        .header("x-hub-signature-256", signature)
+        .header("content-type", "application/json")
+        .body(body);
+    world.send(request).await
+}
+
+#[tokio::test]
+async fn a_page_and_its_instagram_account_are_one_channel_also_behind_anothers_url() {
+    let page = |page: &str, instagram: &str| {
+        json!({"page_id": page, "instagram_id": instagram,
+            "app_secret": "the-secret-of-the-shared-app"})
+    };
+    let world = world()
+        .channel_with("first", "messenger", page("1001", "17841001"))
+        .channel_with("second", "messenger", page("1002", "17841002"))
+        .start()
+        .await;
+    for (n, (object, entry, channel, source)) in [
+        ("instagram", "17841002", "second", "ig"),
+        ("page", "1002", "second", "fb"),
+        ("instagram", "17841001", "first", "ig"),
+        ("page", "1001", "first", "fb"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mid = format!("m_{entry}");
+        post_to_first_page(&world, object, entry, &mid)
+            .await
+            .expect(200);
+        world.backend().wait("new-messages", n + 1).await;
+        let told = world.backend().named("message-sent");
+        let told = told
+            .iter()
+            .find(|e| e.word("message") == mid)
+            .expect("it is told");
+        assert_eq!(told.word("conversation_source"), source, "{entry}");
+        let conversation = told.word("conversation_id");
+        let of_channel =
+            format!("switchboard_inbound_events_total{{channel=\"{channel}\",event=\"message\"}}");
+        assert!(world.metric(&of_channel).await >= 1.0, "{entry}");
+        // The page is the same for both faces: that of the channel which owns them.
+        let shown = world
+            .api("get-conversation", json!({"conversation_id": conversation}))
+            .await;
+        let page = if channel == "first" { "1001" } else { "1002" };
+        assert!(
+            shown.text().contains(&format!("\"{page}\"")),
+            "{}",
+            shown.text()
+        );
+    }
+    // Redelivered, nothing comes of it; for an account of nobody's it is kept.
+    post_to_first_page(&world, "instagram", "17841002", "m_17841002")
+        .await
+        .expect(200);
+    post_to_first_page(&world, "instagram", "17849999", "m_17849999")
+        .await
+        .expect(200);
+    world.quiet().await;
+    assert_eq!(world.backend().named("new-messages").len(), 4);
+    let unknown = "switchboard_inbound_events_total{channel=\"first\",event=\"unknown\"}";
+    assert_eq!(world.metric(unknown).await, 1.0);
+}
+
 #[tokio::test]
 async fn two_bots_have_their_own_conversations_with_one_person() {
     let world = world()

@@ -223,6 +223,17 @@ async fn a_customers_file_is_fetched_and_its_signed_link_serves_the_bytes() {
         );
         assert_eq!(served.header("x-content-type-options"), Some("nosniff"));
 
+        // Nobody is told where the platform keeps it: such links open doors.
+        for told in world.backend().deliveries() {
+            let told = told.data.to_string();
+            let theirs = told.contains("/files/") || told.contains("/file/bot");
+            assert!(
+                !theirs && !world.tells_a_secret(&told),
+                "{}: {told}",
+                kind.name
+            );
+        }
+
         for wrong in tampered(&link) {
             let answer = world.send(world.client().get(&wrong)).await;
             assert_eq!(answer.status, 404, "{wrong}: {}", answer.text());

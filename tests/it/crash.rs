@@ -1,6 +1,6 @@
 //! Kills, drains and doubles: nothing acknowledged is lost, and at most one part is in doubt.
 
-use crate::{CUSTOMER, world};
+use super::{CUSTOMER, world};
 use serde_json::json;
 use std::time::Duration;
 use switchboard_testkit::{Emulator, World, until};

@@ -1,6 +1,6 @@
 //! Limits of speed, ours and the platforms', and the breaker.
 
-use crate::{CUSTOMER, number, world};
+use super::{CUSTOMER, number, world};
 use serde_json::{Value, json};
 use switchboard_testkit::until;
 

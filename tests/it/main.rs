@@ -14,13 +14,16 @@ mod bad_input;
 mod conversation;
 mod crash;
 mod door;
+mod everybody;
 mod failures;
 mod files;
 mod full;
-
 mod limits;
+mod mail;
+mod on_redis;
 mod operators;
 mod order;
+mod redis;
 mod repeats;
 mod scale;
 mod start;

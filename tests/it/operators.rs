@@ -1,6 +1,6 @@
 //! Paused lanes and dead letters, over HTTP and by the command line.
 
-use crate::{CUSTOMER, world};
+use super::{CUSTOMER, world};
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_testkit::{World, until, until_within};

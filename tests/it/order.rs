@@ -1,6 +1,6 @@
 //! One conversation keeps its order; scheduled and urgent messages keep to their rules.
 
-use crate::{CUSTOMER, number, word, world};
+use super::{CUSTOMER, number, word, world};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 use switchboard_testkit::{World, until};

@@ -1,6 +1,6 @@
 //! A part that may have arrived: evidence first, then once more at most, or not at all.
 
-use crate::{CUSTOMER, PHONE, word, world};
+use super::{CUSTOMER, PHONE, word, world};
 use serde_json::{Value, json};
 use switchboard_testkit::World;
 

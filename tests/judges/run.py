@@ -15,16 +15,12 @@ from checks import Checks
 from world import World
 
 # Judges that belong to no kind.
-OF_THE_SERVICE = ("compose", "events")
+OF_THE_SERVICE = ("compose", "events", "smtp")
 
 # Kinds without a judge, and why. A kind that is neither judged nor listed here fails the run, and so
 # does one that is both.
 WITHOUT_A_JUDGE = {
-    "email": "no library is the platform: the tests of the channel talk to real mail servers",
-    "google-business-messages": "Google withdrew its libraries with the product",
-    "messenger": "Meta publishes no Python library that reads or signs its webhooks",
     "slack": "not written yet: slack_sdk",
-    "twitter": "not written yet: oauthlib",
 }
 
 

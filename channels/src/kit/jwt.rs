@@ -5,7 +5,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 // PKCS#1 v1.5 signatures are the same every time; the generator only blinds the computation against
 // somebody who measures it, so nothing that leaves this function is random.
 use ring::rand as blinding;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{
+    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+};
 use serde_json::Value;
 
 /// A private key that cannot be used.
@@ -43,6 +45,20 @@ pub fn rs256(mut header: Value, claims: &Value, pem: &str) -> Result<String, Bad
     )
     .map_err(|ring::error::Unspecified| BadKey)?;
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// Header and claims of a token that the private key of this PEM text has signed; `None` for any other.
+/// For emulators, which know the account's own key: times and audience are theirs to check.
+pub fn read_rs256(token: &str, pem: &str) -> Option<(Value, Value)> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+    let json = |text: &str| serde_json::from_slice::<Value>(&decode(text)?).ok();
+    let header = json(header).filter(|h| h.get("alg").and_then(Value::as_str) == Some("RS256"))?;
+    let key = key(pem).ok()?;
+    let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key());
+    public.verify(signed.as_bytes(), &decode(signature)?).ok()?;
+    Some((header, json(claims)?))
 }
 
 /// The key in a PEM text; line breaks may be real or written `\n`, as in Google's JSON files.
@@ -108,6 +124,27 @@ wFFGPatICBGyCdlmteCEb0s=\n\
         // As it stands in a JSON file that was read as text.
         let escaped = KEY.replace('\n', "\\n");
         assert_eq!(rs256(header, &claims, &escaped).as_deref(), Ok(TOKEN));
+    }
+
+    #[test]
+    fn only_what_the_key_signed_is_read() {
+        let (header, claims) = read_rs256(TOKEN, KEY).unwrap();
+        assert_eq!(header["kid"], "k1");
+        assert_eq!(claims, json!({"iss": "77", "exp": 1800}));
+        let (signed, signature) = TOKEN.rsplit_once('.').unwrap();
+        let other = signature.replace('j', "k");
+        // `{"alg":"none"}` and nothing signed.
+        let unsigned = format!("{}.e30.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
+        for odd in [
+            &format!("{signed}.{other}"),
+            signed,
+            &unsigned,
+            "",
+            "a.b.c",
+            TOKEN.trim_start_matches('e'),
+        ] {
+            assert!(read_rs256(odd, KEY).is_none(), "{odd}");
+        }
     }
 
     #[test]

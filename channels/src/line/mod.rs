@@ -60,8 +60,8 @@ impl Channel for Line {
         &self.capabilities
     }
 
-    fn account_key(&self) -> Option<&str> {
-        self.api.settings().bot_user_id.as_deref()
+    fn account_keys(&self) -> Vec<&str> {
+        self.api.settings().bot_user_id.as_deref().into_iter().collect()
     }
 
     fn verify(&self, request: &Inbound) -> Result<(), Rejected> {

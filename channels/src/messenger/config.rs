@@ -65,6 +65,12 @@ pub struct Settings {
     /// The payload of the page's button "Get started".
     #[serde(default = "get_started")]
     pub get_started_payload: String,
+    /// Whether messages are marked as seen when they arrive.
+    #[serde(default)]
+    pub mark_as_read: bool,
+    /// Whether a person is shown that somebody is writing when a message of theirs arrives.
+    #[serde(default)]
+    pub show_typing: bool,
     /// Languages tried for a template after those that the caller named.
     #[serde(default)]
     pub template_language_chain: Vec<String>,

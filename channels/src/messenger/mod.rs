@@ -59,8 +59,10 @@ impl Channel for Messenger {
         &self.capabilities
     }
 
-    fn account_key(&self) -> Option<&str> {
-        Some(&self.account.settings.page_id)
+    fn account_keys(&self) -> Vec<&str> {
+        let settings = &self.account.settings;
+        let instagram = settings.instagram_id.as_deref();
+        std::iter::once(settings.page_id.as_str()).chain(instagram).collect()
     }
 
     fn verify(&self, request: &Inbound) -> Result<(), Rejected> {

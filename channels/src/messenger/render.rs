@@ -203,11 +203,24 @@ fn utility(template: &Template, language: Option<&str>) -> Value {
     utility
 }
 
-/// Shows a person that what they wrote was seen.
-pub fn render_seen(to: &Address, account: &Account) -> Request {
+/// What a person is shown beside messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gesture {
+    /// That what they wrote was seen.
+    Seen,
+    /// That somebody is writing: for 20 seconds, or until the message.
+    Typing,
+}
+
+/// Shows a person something beside messages.
+pub fn render_gesture(gesture: Gesture, to: &Address, account: &Account) -> Request {
+    let action = match gesture {
+        Gesture::Seen => "mark_seen",
+        Gesture::Typing => "typing_on",
+    };
     let mut body = Map::new();
     body.insert("recipient".into(), json!({"id": to.id}));
-    body.insert("sender_action".into(), json!("mark_seen"));
+    body.insert("sender_action".into(), json!(action));
     post(account, body)
 }
 

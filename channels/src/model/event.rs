@@ -298,8 +298,8 @@ pub struct Event {
     pub key: String,
     /// When it happened, by the platform's clock.
     pub at: Millis,
-    /// The account that it is meant for, where one URL serves several: equals
-    /// `Channel::account_key` of the right channel.
+    /// The account that it is meant for, where one URL serves several: one of
+    /// `Channel::account_keys` of the right channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Whom it concerns.

@@ -269,6 +269,16 @@ pub struct Recipient {
     pub extra: Option<String>,
 }
 
+/// In whose name a message goes out, for platforms that show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The name.
+    pub name: String,
+    /// Public link of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
 /// A message on its way out, before it is cut into parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outgoing {
@@ -292,6 +302,8 @@ pub struct Outgoing {
     pub template: Option<Template>,
     /// After this the message is worthless; platforms that can be told are told.
     pub expires_at: Option<Millis>,
+    /// In whose name it goes out, for platforms that show it.
+    pub author: Option<Author>,
     /// What a mail has beside its content.
     pub mail: MailHead,
 }
@@ -310,6 +322,7 @@ impl Outgoing {
             choices: Vec::new(),
             template: None,
             expires_at: None,
+            author: None,
             mail: MailHead::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::ids::{MessageId, Millis};
 use super::mail::{MailHead, MailThread};
-use super::message::{Choice, ContactCard, Location, OutgoingAttachment, Template};
+use super::message::{Author, Choice, ContactCard, Location, OutgoingAttachment, Template};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,9 @@ pub struct Part {
     /// After this the part is worthless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Millis>,
+    /// In whose name it goes out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
     /// What a mail has beside its content.
     #[serde(default, skip_serializing_if = "MailHead::is_default")]
     pub mail: MailHead,
@@ -121,6 +124,7 @@ impl Part {
                     Vec::new()
                 },
                 expires_at: message.expires_at,
+                author: message.author.clone(),
                 mail: message.mail.clone(),
                 thread: None,
             })

@@ -187,6 +187,7 @@ mod tests {
             reply_to: None,
             choices: Vec::new(),
             expires_at: expires_at.map(Millis),
+            author: None,
             mail: crate::model::MailHead::default(),
             thread: None,
         };

@@ -62,8 +62,8 @@ impl Channel for Twitter {
     }
 
     /// Accounts of one developer app share its webhook URL: events name theirs.
-    fn account_key(&self) -> Option<&str> {
-        Some(&self.api.settings.user_id)
+    fn account_keys(&self) -> Vec<&str> {
+        vec![&self.api.settings.user_id]
     }
 
     fn verify(&self, request: &Inbound) -> Result<(), Rejected> {

@@ -53,6 +53,7 @@ fn base_string(request: &Request, oauth: &[(&str, String)]) -> String {
         Method::Get => "GET",
         Method::Post => "POST",
         Method::Put => "PUT",
+        Method::Patch => "PATCH",
         Method::Delete => "DELETE",
         Method::Head => "HEAD",
     };

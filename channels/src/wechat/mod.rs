@@ -64,8 +64,8 @@ impl Channel for WeChat {
         &self.capabilities
     }
 
-    fn account_key(&self) -> Option<&str> {
-        self.settings.original_id.as_deref()
+    fn account_keys(&self) -> Vec<&str> {
+        self.settings.original_id.as_deref().into_iter().collect()
     }
 
     fn verify(&self, request: &Inbound) -> Result<(), Rejected> {

@@ -60,8 +60,8 @@ impl Channel for WhatsApp {
         &self.capabilities
     }
 
-    fn account_key(&self) -> Option<&str> {
-        Some(&self.account.settings.phone_number_id)
+    fn account_keys(&self) -> Vec<&str> {
+        vec![&self.account.settings.phone_number_id]
     }
 
     fn verify(&self, request: &Inbound) -> Result<(), Rejected> {

@@ -11,12 +11,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use switchboard_channels::kit::http::{Headers, Inbound, Method, Response, Via};
+use switchboard_channels::kit::mail;
 use switchboard_channels::kit::settings::Common;
 use switchboard_channels::model::Millis;
 use switchboard_channels::{Channel, KINDS, Kind};
 
 /// The time at which every fixture arrives and every part is delivered.
 pub const NOW: Millis = Millis(1_795_000_100_000);
+
+/// When the mailbox took every mail of the fixtures: a minute and a half before it is fetched.
+const MAIL_TAKEN_AT: i64 = NOW.0 - 90_000;
 
 /// `fixtures/settings.json`: the account that the fixtures belong to.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,7 +49,8 @@ impl Setup {
     }
 
     /// Values that must not be shown: every string under a key that speaks of a token, secret, key
-    /// or password. Ids of keys are not secret (`api_key_sid`).
+    /// or password, also inside a text that is JSON (a key file). Ids of keys are not secret
+    /// (`api_key_sid`), nor is where something is to be had (`token_url`).
     pub fn secrets(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect_secrets(&self.settings, false, &mut found);
@@ -56,13 +61,22 @@ impl Setup {
 fn collect_secrets(value: &Value, secret: bool, found: &mut Vec<String>) {
     match value {
         Value::String(text) if secret && !text.is_empty() => found.push(text.clone()),
+        Value::String(text) => {
+            if let Ok(inner @ Value::Object(_)) = serde_json::from_str(text) {
+                collect_secrets(&inner, false, found);
+            }
+            // A server's URL with a login in it.
+            let url = url::Url::parse(text).ok();
+            found.extend(url.and_then(|u| u.password().map(str::to_owned)));
+        }
         Value::Array(items) => items.iter().for_each(|v| collect_secrets(v, secret, found)),
         Value::Object(fields) => {
             for (key, v) in fields {
                 let speaks = ["token", "secret", "key", "password", "pin"]
                     .iter()
                     .any(|word| key.contains(word));
-                let is_id = key.ends_with("_sid") || key.ends_with("_id");
+                let public = ["_sid", "_id", "_url", "_uri"];
+                let is_id = public.iter().any(|end| key.ends_with(end));
                 collect_secrets(v, secret || (speaks && !is_id), found);
             }
         }
@@ -108,6 +122,10 @@ impl Subject {
 
     /// Reads an inbound fixture's request.
     pub fn inbound(&self, name: &str) -> Result<Inbound, String> {
+        let mail = with(&self.path("inbound", name), "eml");
+        if mail.exists() {
+            return self.mail(name, &mail);
+        }
         let file = with(&self.path("inbound", name), "http");
         let (line, headers, body) = read_http(&file)?;
         let mut words = line.split(' ');
@@ -116,6 +134,7 @@ impl Subject {
             Some("GET") => Method::Get,
             Some("POST") => Method::Post,
             Some("PUT") => Method::Put,
+            Some("PATCH") => Method::Patch,
             Some("DELETE") => Method::Delete,
             Some("HEAD") => Method::Head,
             _ => return Err(format!("{}: no method in {line:?}", file.display())),
@@ -131,6 +150,32 @@ impl Subject {
             method,
             url: format!("{}{target}", webhook.origin().ascii_serialization()),
             query: query.to_owned(),
+            headers,
+            body: body.into(),
+            received_at: NOW,
+        })
+    }
+
+    /// Reads a mail as the mailbox loop brings it: with CRLF line ends, as servers hand it out. Bare line
+    /// feeds in a file are what an editor makes of them.
+    fn mail(&self, name: &str, file: &Path) -> Result<Inbound, String> {
+        let bytes = fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let mut body = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            if byte == b'\n' && body.last() != Some(&b'\r') {
+                body.push(b'\r');
+            }
+            body.push(byte);
+        }
+        let headers = Headers::default()
+            .with(mail::headers::INTERNAL_DATE, MAIL_TAKEN_AT.to_string())
+            .with(mail::headers::MAILBOX, "INBOX")
+            .with(mail::headers::KEPT, format!("kept/{name}"));
+        Ok(Inbound {
+            via: Via::Mailbox,
+            method: Method::Post,
+            url: self.setup()?.webhook_url,
+            query: String::new(),
             headers,
             body: body.into(),
             received_at: NOW,
@@ -173,7 +218,13 @@ impl Subject {
             }
         }
         let faults = &mut census.faults;
-        census.inbound = pairs(&self.dir.join("inbound"), &["http", "json"], &[], faults);
+        // Mail is fetched, everything else is posted.
+        let request = if self.kind.name == "email" {
+            "eml"
+        } else {
+            "http"
+        };
+        census.inbound = pairs(&self.dir.join("inbound"), &[request, "json"], &[], faults);
         census.outbound = pairs(
             &self.dir.join("outbound"),
             &["json", "parts.json"],
@@ -202,7 +253,7 @@ impl Subject {
 /// The names of a kind's fixtures by family, and the walker's complaints.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// `inbound/NAME.http` with `NAME.json`.
+    /// `inbound/NAME.http` (mail: `NAME.eml`) with `NAME.json`.
     pub inbound: Vec<String>,
     /// `outbound/NAME.json` with `NAME.parts.json`.
     pub outbound: Vec<String>,

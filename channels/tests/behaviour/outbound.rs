@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use switchboard_channels::kit::http::{Auth, Body, Ctx, Method, Request, Response};
 use switchboard_channels::kit::sign::base64;
 use switchboard_channels::model::{
-    Choice, ContactCard, Location, MessageId, Millis, Outgoing, OutgoingAttachment, Part, Template,
+    Author, Choice, ContactCard, Location, MessageId, Millis, Outgoing, OutgoingAttachment, Part,
+    Template,
 };
 
 /// `outbound/NAME.json`.
@@ -38,6 +39,9 @@ pub struct Written {
     pub template: Option<Template>,
     /// After this the message is worthless, in Unix milliseconds.
     pub expires_at: Option<i64>,
+    /// In whose name it goes out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
     /// A one-time right to answer that the conversation has; the first part takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_token: Option<String>,
@@ -93,6 +97,7 @@ impl Written {
         message.choices.clone_from(&self.choices);
         message.template.clone_from(&self.template);
         message.expires_at = self.expires_at.map(Millis);
+        message.author.clone_from(&self.author);
         message
     }
 }
@@ -196,6 +201,7 @@ fn shown(request: &Request) -> Value {
         Method::Get => "GET",
         Method::Post => "POST",
         Method::Put => "PUT",
+        Method::Patch => "PATCH",
         Method::Delete => "DELETE",
         Method::Head => "HEAD",
     };

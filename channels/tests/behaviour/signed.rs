@@ -1,7 +1,7 @@
 //! The law of signatures: a flipped bit in anything signed is refused.
 
 use super::fixture::Subject;
-use switchboard_channels::kit::http::{Headers, Inbound};
+use switchboard_channels::kit::http::{Headers, Inbound, Via};
 use switchboard_channels::{Channel, Verified};
 
 /// A piece of a request that a platform may leave unsigned.
@@ -57,9 +57,19 @@ pub const UNSIGNED: &[(&str, Piece, &str)] = &[
         "X-Line-Signature covers the raw body alone",
     ),
     (
+        "slack",
+        Piece::Url,
+        "X-Slack-Signature covers the time and the raw body",
+    ),
+    (
         "twitter",
         Piece::Url,
         "x-twitter-webhooks-signature covers the raw body alone",
+    ),
+    (
+        "google-business-messages",
+        Piece::Url,
+        "X-Goog-Signature covers the raw body alone",
     ),
 ];
 
@@ -90,6 +100,9 @@ pub fn flipped(subject: &Subject, name: &str) -> Result<(), String> {
     if Verified::check(channel, &request).is_err() {
         return still_refused(channel, &request);
     }
+    if request.via == Via::Mailbox {
+        return fetched(channel, &request);
+    }
     let signed = |piece| {
         !UNSIGNED
             .iter()
@@ -101,6 +114,24 @@ pub fn flipped(subject: &Subject, name: &str) -> Result<(), String> {
         [] => proofs(channel, &request),
         parameters => parameters_prove(channel, &request, parameters),
     }
+}
+
+/// Mail is signed by nobody: that our own loop fetched it is the whole proof. The same bytes over HTTP
+/// are refused, whatever headers come with them.
+fn fetched(channel: &dyn Channel, request: &Inbound) -> Result<(), String> {
+    let mut posted = request.clone();
+    posted.via = Via::Web;
+    if channel.verify(&posted).is_ok() {
+        return Err("a mail is believed that somebody posted".into());
+    }
+    for signature in ["", "00", &"0".repeat(64)] {
+        posted.headers = request.headers.clone();
+        posted.headers.push("x-switchboard-signature", signature);
+        if channel.verify(&posted).is_ok() {
+            return Err(format!("a mail is believed that is signed {signature:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// A refused request is not let in by what comes after the refusal.

@@ -31,6 +31,7 @@ enum Verb {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
     Head,
 }
@@ -50,6 +51,7 @@ impl Record {
                 Method::Get => Verb::Get,
                 Method::Post => Verb::Post,
                 Method::Put => Verb::Put,
+                Method::Patch => Verb::Patch,
                 Method::Delete => Verb::Delete,
                 Method::Head => Verb::Head,
             },
@@ -95,6 +97,7 @@ impl Record {
                     Verb::Get => Method::Get,
                     Verb::Post => Method::Post,
                     Verb::Put => Method::Put,
+                    Verb::Patch => Method::Patch,
                     Verb::Delete => Method::Delete,
                     Verb::Head => Method::Head,
                 },

@@ -52,6 +52,14 @@ struct Live {
     number: u64,
 }
 
+/// How it is noticed that Redis was emptied: a key is gone.
+pub(super) struct Alive {
+    pub(super) key: String,
+    /// What is said then, and where.
+    pub(super) channel: String,
+    pub(super) rebuild: String,
+}
+
 /// The connection for commands.
 pub(super) struct Link {
     client: Client,
@@ -114,7 +122,7 @@ impl Link {
     /// Keeps a connection for as long as the queue lives. `first` says when the first try is over.
     pub(super) async fn keep(
         self: Arc<Self>,
-        alive_key: String,
+        alive: Alive,
         news: mpsc::UnboundedSender<News>,
         first: tokio::sync::oneshot::Sender<()>,
     ) {
@@ -135,7 +143,7 @@ impl Link {
                     if let Some(first) = first.take() {
                         first.send(()).ok();
                     }
-                    let error = self.watch(&mut own, number, &alive_key, &news).await;
+                    let error = self.watch(&mut own, number, &alive, &news).await;
                     *self.live() = None;
                     tracing::warn!(%error, "the queue does not answer; what is accepted waits");
                 }
@@ -161,18 +169,24 @@ impl Link {
         &self,
         connection: &mut MultiplexedConnection,
         number: u64,
-        alive_key: &str,
+        alive: &Alive,
         news: &mpsc::UnboundedSender<News>,
     ) -> RedisError {
         let mut fresh = true;
         loop {
             let mut sign = cmd("SET");
-            sign.arg(alive_key).arg("1").arg("NX").arg("GET");
+            sign.arg(&alive.key).arg("1").arg("NX").arg("GET");
             match sign.query_async::<Option<String>>(connection).await {
                 // On a new connection everything is compared anyway.
                 Ok(None) if !fresh => {
                     tracing::warn!("Redis was emptied; the schedule is rebuilt");
                     tell(news, News::Rebuild);
+                    // This process may be none that rebuilds, and no other one sees what we saw.
+                    let mut publish = cmd("PUBLISH");
+                    publish.arg(&alive.channel).arg(&alive.rebuild);
+                    if let Err(error) = publish.exec_async(connection).await {
+                        tracing::debug!(%error, "other processes are not told");
+                    }
                 }
                 Ok(_) => {}
                 Err(error) if is_broken(&error) => return error,

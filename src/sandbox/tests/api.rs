@@ -47,8 +47,10 @@ async fn what_cannot_be_done_is_said() {
     assert_eq!(lab.get("/sandbox/toy/act").await.0, 405);
     assert_eq!(lab.get("/sandbox/toy/dance").await.0, 404);
     assert_eq!(lab.post("/sandbox/toy/act?wait=x", say).await.0, 400);
-    let patch = lab.client.patch(lab.url("/toy/m")).send().await.unwrap();
-    assert_eq!(patch.status(), 405);
+    let trace = lab
+        .client
+        .request(reqwest::Method::TRACE, lab.url("/toy/m"));
+    assert_eq!(trace.send().await.unwrap().status(), 405);
 }
 
 #[tokio::test]

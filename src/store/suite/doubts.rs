@@ -8,26 +8,27 @@ use switchboard_channels::model::DeliveryStatus;
 
 impl Bench {
     /// A worker dies between request and record, and another finds what it left.
-    async fn interrupted(&self, conversation: ConversationId) -> (Job, Millis) {
+    pub(super) async fn interrupted(&self, conversation: ConversationId) -> (Job, Millis) {
         self.deliver(conversation, 1).await;
         self.pass(DEAD_AFTER_MS);
         self.doubted(conversation, 2).await
     }
 
-    async fn doubted(&self, conversation: ConversationId, fence: i64) -> (Job, Millis) {
+    pub(super) async fn doubted(&self, conversation: ConversationId, fence: i64) -> (Job, Millis) {
         match self.begin(conversation, fence).await {
             Begun::InDoubt { job, since } => (*job, since),
             other => panic!("{other:?} instead of a doubt"),
         }
     }
 
-    async fn resend(&self, job: &Job) {
-        let key = job.key();
-        self.unit(move |tx, unit| at_once(work::resend(tx, unit, key)))
-            .await;
+    pub(super) async fn resend(&self, job: &Job) -> bool {
+        let attempt = job.attempt_key();
+        self.unit(move |tx, unit| at_once(work::resend(tx, unit, attempt)))
+            .await
+            .0
     }
 
-    async fn state(&self, key: PartKey) -> String {
+    pub(super) async fn state(&self, key: PartKey) -> String {
         let history = self.history(key.message).await;
         history.parts[usize::try_from(key.idx).unwrap()]
             .state

@@ -10,18 +10,26 @@ mod commits;
 mod conversations;
 #[path = "doubts.rs"]
 mod doubts;
+#[path = "echoes.rs"]
+mod echoes;
 #[path = "events.rs"]
 mod events;
 #[path = "inbound.rs"]
 mod inbound;
+#[path = "late.rs"]
+mod late;
 #[path = "letters.rs"]
 mod letters;
+#[path = "mailboxes.rs"]
+mod mailboxes;
 #[path = "media.rs"]
 mod media;
 #[path = "messages.rs"]
 mod messages;
 #[path = "people.rs"]
 mod people;
+#[path = "quotes.rs"]
+mod quotes;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]

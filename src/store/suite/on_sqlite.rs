@@ -10,14 +10,20 @@ mod commits;
 mod conversations;
 #[path = "doubts.rs"]
 mod doubts;
+#[path = "echoes.rs"]
+mod echoes;
 #[path = "events.rs"]
 mod events;
 #[path = "file.rs"]
 mod file;
 #[path = "inbound.rs"]
 mod inbound;
+#[path = "late.rs"]
+mod late;
 #[path = "letters.rs"]
 mod letters;
+#[path = "mailboxes.rs"]
+mod mailboxes;
 #[path = "media.rs"]
 mod media;
 #[path = "messages.rs"]
@@ -26,6 +32,8 @@ mod messages;
 mod people;
 #[path = "plans.rs"]
 mod plans;
+#[path = "quotes.rs"]
+mod quotes;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]

@@ -198,7 +198,7 @@ async fn outbound_hot<S: Sql>(sql: &mut S, unit: &mut Unit<'_>) -> Result<(), St
     let Begun::Deliver(job) = work::begin(sql, unit, &begin).await? else {
         panic!("not begun");
     };
-    work::heartbeat(sql, unit, job.key()).await?;
+    work::heartbeat(sql, unit, job.attempt_key()).await?;
     let put_off = PutOff {
         next_at: Millis(T0),
         ..super::workers::put_off(&job, Class::Retry, T0)
@@ -219,7 +219,7 @@ async fn outbound_hot<S: Sql>(sql: &mut S, unit: &mut Unit<'_>) -> Result<(), St
     let Begun::InDoubt { job, .. } = work::begin(sql, unit, &begin).await? else {
         panic!("no doubt");
     };
-    work::resend(sql, unit, job.key()).await?;
+    work::resend(sql, unit, job.attempt_key()).await?;
     let Begun::Deliver(job) = work::begin(sql, unit, &begin).await? else {
         panic!("not sent again");
     };

@@ -125,7 +125,7 @@ async fn searching_finds_by_any_part_and_takes_no_patterns() {
 }
 
 /// Every table in which something of a person could be left.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 15] = [
     "SELECT first_name || last_name || COALESCE(email, '') || COALESCE(phone, '') FROM users",
     "SELECT slug || name || value FROM user_details",
     "SELECT scope || platform_user_id FROM identities",
@@ -140,6 +140,7 @@ const TEXTS: [&str; 14] = [
     "SELECT name || source FROM media",
     "SELECT arguments FROM idempotency_keys",
     "SELECT body FROM effects",
+    "SELECT event FROM held_echoes",
 ];
 
 /// A person with a trace of everything; whatever is theirs has "secret" in it.
@@ -207,6 +208,16 @@ async fn deleting_a_user_erases_everything() {
         last,
         ("user-deleted".to_owned(), Value::from(user.to_string()))
     );
+    // What has to be recognised is kept as a hash; a key of another person as well, an id as it is.
+    let ids = bench
+        .texts("SELECT platform_id FROM platform_messages")
+        .await;
+    for (known, kept) in [("m1", false), ("p1", false), ("g2", false), ("g1", true)] {
+        assert_eq!(ids.iter().any(|id| id == known), kept, "{known}");
+    }
+    assert_eq!(ids.len(), 4);
+    let keys = bench.texts("SELECT key FROM dedup_keys").await;
+    assert!(keys.iter().all(|key| key.len() == 32), "{keys:?}");
     // Others keep theirs.
     let group = bench.messages(ConversationId(2)).await;
     assert_eq!(group.len(), 1);
@@ -234,6 +245,9 @@ async fn an_erased_person_is_not_brought_back() {
         .came(from("secret-ann", "r9", EventBody::Reaction(reaction)))
         .await;
     assert_eq!(bench.number("SELECT COUNT(*) FROM users").await, users);
+    // Also after the person has come back by themselves, as somebody new.
+    assert_eq!(bench.came(wrote("secret-ann", "m9")).await, Fate::Applied);
+    assert_eq!(bench.came(wrote("secret-ann", "m1")).await, Fate::Duplicate);
     // What was under way ends quietly.
     let after = bench.taken(&open, "p2").await;
     assert_eq!(after.more, None);

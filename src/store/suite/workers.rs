@@ -7,7 +7,7 @@ use switchboard_channels::{Class, SendError};
 
 pub(super) fn put_off(job: &Job, class: Class, next_at: i64) -> PutOff {
     PutOff {
-        key: job.key(),
+        attempt: job.attempt_key(),
         error: SendError::new(class, "500", "try again"),
         next_at: Millis(next_at),
         unsure: class == Class::Unsure,
@@ -25,7 +25,7 @@ impl Bench {
     pub(super) async fn fail(&self, job: &Job, failure: Failure) {
         let message = job.part.message;
         let failure = Failure {
-            part: Some(job.key()),
+            attempt: Some(job.attempt_key()),
             ..failure
         };
         self.unit(move |tx, unit| at_once(work::fail(tx, unit, message, &failure)))
@@ -40,7 +40,7 @@ impl Bench {
 
 pub(super) fn refused() -> Failure {
     Failure {
-        part: None,
+        attempt: None,
         class: "recipient".to_owned(),
         code: "403".to_owned(),
         message: "blocked".to_owned(),
@@ -144,9 +144,9 @@ async fn an_open_attempt_is_its_workers_while_it_gives_signs_of_life() {
         matches!(busy, Begun::Busy { until: u } if u == until),
         "{busy:?}"
     );
-    let key = job.key();
+    let attempt = job.attempt_key();
     bench
-        .unit(move |tx, unit| at_once(work::heartbeat(tx, unit, key)))
+        .unit(move |tx, unit| at_once(work::heartbeat(tx, unit, attempt)))
         .await;
     bench.pass(DEAD_AFTER_MS - 1);
     assert!(matches!(
@@ -209,9 +209,9 @@ async fn what_is_handed_back_was_no_attempt() {
     let bench = Bench::open().await;
     let (message, conversation) = bench.accept(&send_to("ann", 1)).await;
     let job = bench.deliver(conversation, 1).await;
-    let key = job.key();
+    let attempt = job.attempt_key();
     bench
-        .unit(move |tx, unit| at_once(work::hand_back(tx, unit, key, Millis(T0 + 9))))
+        .unit(move |tx, unit| at_once(work::hand_back(tx, unit, attempt, Millis(T0 + 9))))
         .await;
     assert_eq!(bench.attempts(message).await, [] as [&str; 0]);
     assert_eq!(bench.outcome(message).await.next_at, Millis(T0 + 9));

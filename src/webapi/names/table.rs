@@ -37,6 +37,11 @@ const ATTACHMENTS: Argument = may(
     Attachments,
     "Files that are already on a server: name and link of each.",
 );
+const SUBJECT: Argument = may(
+    "subject",
+    Text,
+    "The subject. Default: that of the conversation, or the channel's own.",
+);
 const CONVERSATION: Argument = need("conversation_id", Id, "The conversation.");
 const USER: Argument = need("user_id", Id, "The user.");
 const PHONE: Argument = need(
@@ -315,6 +320,80 @@ pub static FUNCTIONS: &[Function] = &[
         shared: &[SEND, STORED],
         response: Shape::PlatformAnswer,
         errors: CONVERSATION_SEND_ERRORS,
+    },
+    Function {
+        name: "send-email",
+        summary: "Sends an e-mail to a user, from the address of the channel.",
+        own: &[
+            may("recipient_id", Id, "The user to whom it goes. Needed."),
+            MESSAGE,
+            ATTACHMENTS,
+            may(
+                "sender_id",
+                Id,
+                "The user in whose name it is kept. Default: the bot.",
+            ),
+            SUBJECT,
+        ],
+        shared: &[SEND],
+        response: Shape::True,
+        errors: &[
+            Code::MissingUserIdOrMessage,
+            Code::UserEmailNotFound,
+            Code::UserOrSenderNotFound,
+            Code::ChannelNotFound,
+            Code::ChannelNotConfigured,
+            Code::MessageNotFound,
+            Code::IdempotencyConflict,
+            Code::ContentRejected,
+            Code::RecipientUnreachable,
+            Code::PlatformError,
+        ],
+    },
+    Function {
+        name: "send-custom-email",
+        summary: "Sends an e-mail to an address, as a conversation of its own.",
+        own: &[
+            need("to", Word, "The e-mail address."),
+            SUBJECT,
+            MESSAGE,
+            ATTACHMENTS,
+            may(
+                "sender_suffix",
+                Text,
+                "What stands behind the sender's name.",
+            ),
+        ],
+        shared: &[SEND],
+        response: Shape::True,
+        errors: &[
+            Code::ChannelNotFound,
+            Code::ChannelNotConfigured,
+            Code::MessageNotFound,
+            Code::IdempotencyConflict,
+            Code::ContentRejected,
+            Code::RecipientUnreachable,
+            Code::PlatformError,
+        ],
+    },
+    Function {
+        name: "email-piping",
+        summary: "Fetches what has come into the mailboxes now, rather than when it is noticed.",
+        own: &[
+            may(
+                "force",
+                Boolean,
+                "Look also when that was done within the last minute.",
+            ),
+            may(
+                "wait",
+                Number(0, MAX_WAIT_SECONDS),
+                "Seconds to wait until every mailbox was read to its end.",
+            ),
+        ],
+        shared: &[],
+        response: Shape::True,
+        errors: &[Code::ChannelNotConfigured],
     },
     Function {
         name: "messaging-platforms-send-message",

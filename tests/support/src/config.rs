@@ -1,5 +1,6 @@
 //! What a world is to be like, and the configuration that says so.
 
+use crate::servers::RedisServer;
 use crate::world::World;
 use crate::{backend, ports};
 use serde_json::{Map, Value, json};
@@ -83,11 +84,44 @@ impl Setup {
         self
     }
 
+    /// With a channel of this kind and these keys alone, for platforms that are no sandbox.
+    #[must_use]
+    pub fn bare_channel(mut self, id: &str, kind: &str, keys: Value) -> Self {
+        let mut channel = Map::new();
+        extend(
+            &mut channel,
+            json!({"id": id, "kind": kind, "rate_per_second": 1000, "rate_burst": 1000,
+                "unsure_wait_seconds": 1}),
+        );
+        extend(&mut channel, keys);
+        self.channels.push(Value::Object(channel));
+        self
+    }
+
+    /// With a text that must stand in no log.
+    #[must_use]
+    pub fn secret(mut self, text: &str) -> Self {
+        self.secrets.push(text.to_owned());
+        self
+    }
+
     /// With this setting, by dotted key (`retry.stuck_after`).
     #[must_use]
     pub fn set(mut self, key: &str, value: Value) -> Self {
         self.settings.push((key.to_owned(), value));
         self
+    }
+
+    /// With the schedule in this Redis, in a database of its own.
+    #[must_use]
+    pub fn redis(self, server: &RedisServer) -> Self {
+        self.redis_at(&server.own_database())
+    }
+
+    /// With the schedule in the Redis at this URL.
+    #[must_use]
+    pub fn redis_at(self, url: &str) -> Self {
+        self.set("queue.url", json!(url))
     }
 
     /// With the emulators in a process of their own: they outlive the gateway.

@@ -383,6 +383,21 @@ impl World {
         );
     }
 
+    /// Starts the gateway again, and waits only until it lives: what it needs may be away.
+    ///
+    /// # Panics
+    /// When it does not live.
+    pub async fn restart_unready(&self) {
+        assert!(locked(&self.gateway).is_none(), "the gateway runs");
+        self.spawn(&self.gateway, "gateway", &["serve"]);
+        let url = format!("{}/healthz", self.root());
+        assert!(
+            self.answers(&self.gateway, &url).await,
+            "{}",
+            self.shown_log()
+        );
+    }
+
     /// Runs the binary beside the gateway, with the same configuration, to its end.
     pub async fn run(&self, arguments: &[&str]) -> Exit {
         self.run_with(arguments, &[]).await

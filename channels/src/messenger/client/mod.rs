@@ -7,7 +7,9 @@ pub use media::fetch_media;
 use super::classify::{self, NOT_FETCHED};
 use super::config::Account;
 use super::plan::{self, Address, Platform};
-use super::render::{How, call as render_call, render, render_profile, render_seen};
+use super::render::{
+    Gesture, How, call as render_call, render, render_gesture, render_profile,
+};
 use super::wire;
 use crate::error::{Class, SendError, SetupScope};
 use crate::kit::http::{Ctx, Request, Response};
@@ -156,7 +158,7 @@ pub async fn probe(account: &Account, ctx: &Ctx<'_>) -> Result<Health, SendError
     Ok(Health { account: name })
 }
 
-/// Fetches a profile, or shows that a message was seen. Everything else needs nothing here.
+/// Fetches a profile, shows that a message was seen or that somebody is writing.
 ///
 /// # Errors
 /// When Meta refuses or cannot be asked; a profile that it keeps to itself is an empty one.
@@ -172,13 +174,17 @@ pub async fn perform(
             };
             (render_profile(&person, account), Some(person))
         }
-        Effect::MarkRead { address, .. } => {
+        Effect::MarkRead { address, .. } | Effect::ShowTyping { address } => {
             let Some(to) = Address::parse(address) else {
                 return Ok(None);
             };
-            (render_seen(&to, account), None)
+            let gesture = match effect {
+                Effect::ShowTyping { .. } => Gesture::Typing,
+                _ => Gesture::Seen,
+            };
+            (render_gesture(gesture, &to, account), None)
         }
-        Effect::AnswerCallback { .. } | Effect::ShowTyping { .. } => return Ok(None),
+        Effect::AnswerCallback { .. } => return Ok(None),
     };
     let answer = call(request, ctx).await.map_err(harmless)?;
     if !answer.is_success() {

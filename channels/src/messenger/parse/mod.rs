@@ -49,7 +49,7 @@ pub fn parse(settings: &Settings, request: &Inbound) -> Result<Parsed, Malformed
     let mut seen = HashSet::new();
     events.retain(|event| seen.insert(event.key.clone()));
     Ok(Parsed {
-        effects: profiles(settings, &events),
+        effects: effects(settings, &events),
         events,
         reply: Reply::empty(200),
     })
@@ -139,21 +139,42 @@ fn unknown(account: Option<String>, at: Millis, what: &str, raw: Raw<'_>) -> Eve
     }
 }
 
-/// Asks for the profile of everybody who wrote: names are never in a webhook. Only for our own page,
-/// since this channel's token opens no other page's people.
-fn profiles(settings: &Settings, events: &[Event]) -> Vec<Effect> {
+/// Asks for the profile of everybody who wrote: names are never in a webhook; and shows them what the
+/// settings say. Only for our own page, since this channel's token opens no other page's people.
+fn effects(settings: &Settings, events: &[Event]) -> Vec<Effect> {
     let mut seen = HashSet::new();
-    let wrote = |event: &&Event| {
-        event.account.as_ref() == Some(&settings.page_id)
-            && matches!(&event.body, EventBody::Message(message) if !message.from_us)
-    };
-    let ids = events.iter().filter(wrote).filter_map(|event| {
-        let sender = event.sender.as_ref()?;
-        sender.ids.first().cloned()
-    });
-    ids.filter(|id| seen.insert(id.clone()))
-        .map(|user| Effect::FetchProfile { user })
-        .collect()
+    let wrote = |event: &&Event| event.account.as_ref() == Some(&settings.page_id);
+    let mut effects = Vec::new();
+    for event in events.iter().filter(wrote) {
+        let EventBody::Message(message) = &event.body else {
+            continue;
+        };
+        let person = event.sender.as_ref().and_then(|sender| sender.ids.first());
+        let Some(person) = person.filter(|_| !message.from_us) else {
+            continue;
+        };
+        // Of one person's five messages one is enough: what is shown concerns all of them.
+        if !seen.insert(person) {
+            continue;
+        }
+        effects.push(Effect::FetchProfile {
+            user: person.clone(),
+        });
+        // In a thread that another app owns that app shows what there is to show.
+        let standby = message.facts.iter().any(|(name, _)| name == "standby");
+        if settings.mark_as_read && !standby {
+            effects.push(Effect::MarkRead {
+                message: message.platform_id.clone(),
+                address: person.clone(),
+            });
+        }
+        if settings.show_typing && !standby {
+            effects.push(Effect::ShowTyping {
+                address: person.clone(),
+            });
+        }
+    }
+    effects
 }
 
 /// What the elements of one entry share.

@@ -44,6 +44,30 @@ const PAGE: &str = "104200000000001";
 const DANA: &str = "7300000000000011";
 
 #[test]
+fn people_are_shown_what_the_settings_say() {
+    let said = message(DANA, PAGE, json!({"mid": "m_1", "text": "hi"}));
+    let kinds = |settings: &Value, body: &str| {
+        let shown = |effect: &Effect| match effect {
+            Effect::FetchProfile { user } => format!("profile {user}"),
+            Effect::MarkRead { address, .. } => format!("seen {address}"),
+            Effect::ShowTyping { address } => format!("typing {address}"),
+            other => format!("{other:?}"),
+        };
+        let parsed = parse_with(settings, body);
+        parsed.effects.iter().map(shown).collect::<Vec<_>>()
+    };
+    let both = json!({"mark_as_read": true, "show_typing": true, "standby_mode": "observe"});
+    let all = ["profile", "seen", "typing"].map(|what| format!("{what} {DANA}"));
+    assert_eq!(kinds(&json!({}), &page(said.clone())), all[..1]);
+    assert_eq!(kinds(&both, &page(said.clone())), all);
+    // What we wrote ourselves, and what another app has to answer, is shown nothing.
+    let echo = message(PAGE, DANA, json!({"mid": "m_2", "text": "hi", "is_echo": true}));
+    assert!(kinds(&both, &page(echo)).is_empty());
+    let standby = json!({"object": "page", "entry": [{"id": PAGE, "standby": [said]}]});
+    assert_eq!(kinds(&both, &standby.to_string()), all[..1]);
+}
+
+#[test]
 fn threads_of_other_apps_are_messages_only_when_observed() {
     let element = message(
         DANA,

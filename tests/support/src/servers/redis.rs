@@ -5,11 +5,14 @@ use crate::{DEADLINE, ports};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Somebody may take the port between the look and the start.
 const PORT_TRIES: usize = 5;
+/// Worlds that may share a server, each with a database of its own.
+const DATABASES: &str = "4096";
 /// An answer of a server on this machine, which may be busy.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -19,6 +22,8 @@ pub struct RedisServer {
     folder: PathBuf,
     arguments: Vec<String>,
     password: Option<String>,
+    /// Databases that were given away.
+    databases: AtomicU32,
     process: Mutex<Option<Keeper>>,
 }
 
@@ -58,6 +63,7 @@ impl RedisServer {
                 folder: folder("redis"),
                 arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
                 password: password.map(str::to_owned),
+                databases: AtomicU32::new(0),
                 process: Mutex::default(),
             };
             if server.run() {
@@ -69,7 +75,16 @@ impl RedisServer {
 
     fn run(&self) -> bool {
         let port = self.port.to_string();
-        let base = ["--port", &port, "--bind", "127.0.0.1", "--save", ""];
+        let base = [
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--databases",
+            DATABASES,
+        ];
         let base = base.iter().map(|&a| a.to_owned());
         let arguments: Vec<String> = base.chain(self.arguments.iter().cloned()).collect();
         let keeper = Keeper::start("redis-server", &arguments, &self.folder);
@@ -96,6 +111,13 @@ impl RedisServer {
     /// Its URL, with the password if it wants one.
     pub fn url(&self) -> String {
         self.url_at(self.address())
+    }
+
+    /// The same with a database that nobody else was given.
+    pub fn own_database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed) + 1;
+        let url = self.url();
+        format!("{}/{number}", url.trim_end_matches("/0"))
     }
 
     /// The same for somebody who reaches it at another address (a proxy).

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// The certification authority of the test servers, in PEM.
 pub const CA: &str = include_str!("../../certs/ca.pem");
-const CERTIFICATE: &str = include_str!("../../certs/server.pem");
-const KEY: &str = include_str!("../../certs/server.key");
+pub(crate) const CERTIFICATE: &str = include_str!("../../certs/server.pem");
+pub(crate) const KEY: &str = include_str!("../../certs/server.key");
 
 /// Somebody may take the port between the look and the start.
 const PORT_TRIES: usize = 20;

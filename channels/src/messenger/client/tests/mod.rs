@@ -351,6 +351,13 @@ fn a_message_is_shown_as_seen() {
     assert_eq!(fake.bodies(), [expected]);
     let error = run(perform(&account, &effect, &ctx(&fake, None))).unwrap_err();
     assert_eq!(error.class, Class::Recipient);
+    let typing = Fake::new(vec![Ok(Response::json(200, r#"{"recipient_id":"7"}"#))]);
+    let effect = Effect::ShowTyping {
+        address: "7300000000000011".into(),
+    };
+    assert_eq!(run(perform(&account, &effect, &ctx(&typing, None))), Ok(None));
+    let expected = json!({"recipient": {"id": "7300000000000011"}, "sender_action": "typing_on"});
+    assert_eq!(typing.bodies(), [expected]);
     for effect in [
         Effect::AnswerCallback { id: "1".into() },
         Effect::FetchProfile { user: "x".into() },
