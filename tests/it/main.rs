@@ -7,6 +7,11 @@
     clippy::indexing_slicing,
     reason = "tests may unwrap"
 )]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a mixed load and a scale end in figures for a person"
+)]
 
 mod accounts;
 mod backend;
