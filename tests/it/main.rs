@@ -31,6 +31,7 @@ mod order;
 mod redis;
 mod repeats;
 mod scale;
+mod slack;
 mod start;
 mod statuses;
 mod talk;
