@@ -12,6 +12,7 @@ mod load;
 mod report;
 mod rig;
 mod scenarios;
+mod servers;
 mod size;
 
 use anyhow::Result;

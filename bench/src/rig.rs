@@ -1,10 +1,12 @@
 //! The processes that are measured and measured against, in a folder that goes when they go.
 
 use crate::load::{self, Connection, request};
+use crate::report::Report;
 use crate::report::median;
+use crate::servers::{self, Pair, Servers};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -34,25 +36,32 @@ pub struct Rig {
     /// Numbers the folders.
     made: Cell<usize>,
     /// Numbers the messages: no id comes twice in a run.
-    pub next: Cell<usize>,
+    next: Cell<usize>,
+    /// PostgreSQL and Redis, started when a scenario first asks for them; or why not.
+    servers: OnceCell<Result<Servers, String>>,
+    /// Whether the gateway starts over them.
+    able: OnceCell<bool>,
 }
 
 /// A process that ends with its owner.
 pub struct Running {
-    child: Child,
+    child: RefCell<Child>,
     /// Where it listens.
     pub at: SocketAddr,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        let child = self.child.get_mut();
+        child.kill().ok();
+        child.wait().ok();
     }
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        // The servers first: their data is in the folder.
+        drop(self.servers.take());
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }
@@ -88,6 +97,8 @@ fn free_port() -> Result<SocketAddr> {
 /// How a gateway is set up.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Setup {
+    /// Over which store and queue.
+    pub pair: Pair,
     /// Where the double listens.
     pub double: Option<SocketAddr>,
     /// Whether somebody receives events.
@@ -110,6 +121,8 @@ impl Rig {
             folder,
             made: Cell::new(0),
             next: Cell::new(0),
+            servers: OnceCell::new(),
+            able: OnceCell::new(),
         })
     }
 
@@ -126,6 +139,36 @@ impl Rig {
         Ok(place)
     }
 
+    /// The servers of [`Pair::ScaledOut`], once they were asked for.
+    fn scaled_out(&self) -> Option<&Servers> {
+        self.servers.get()?.as_ref().ok()
+    }
+
+    /// The pairs that can be measured; says why where one cannot.
+    pub fn pairs(&self, name: &'static str, report: &mut Report) -> Result<Vec<Pair>> {
+        let started = self
+            .servers
+            .get_or_init(|| Servers::start(&self.folder).map_err(|e| format!("{e:#}")));
+        let why = match started {
+            Err(why) => why.clone(),
+            Ok(_) if self.able() => return Ok(vec![Pair::Embedded, Pair::ScaledOut]),
+            Ok(_) => "this gateway does not start on PostgreSQL and Redis".to_owned(),
+        };
+        report.leave_out(name, "postgres and redis", &why)?;
+        Ok(vec![Pair::Embedded])
+    }
+
+    /// Whether the gateway works over both servers.
+    fn able(&self) -> bool {
+        *self.able.get_or_init(|| {
+            let setup = Setup {
+                pair: Pair::ScaledOut,
+                ..Setup::default()
+            };
+            self.gateway(setup).is_ok()
+        })
+    }
+
     /// The next numbers of messages.
     pub fn numbers(&self, count: usize) -> std::ops::Range<usize> {
         let first = self.next.get();
@@ -138,7 +181,10 @@ impl Rig {
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()?;
-        Ok(Running { child, at })
+        Ok(Running {
+            child: RefCell::new(child),
+            at,
+        })
     }
 
     /// The platform's double.
@@ -151,13 +197,19 @@ impl Rig {
         Ok(running)
     }
 
-    /// The bare endpoint; `durable` adds one row per webhook.
-    pub fn bare(&self, durable: bool) -> Result<Running> {
+    /// The bare endpoint; `durable` adds one row per webhook, in that store.
+    pub fn bare(&self, durable: Option<Pair>) -> Result<Running> {
         let at = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bare", "--secret", SECRET, "--port", &at.port().to_string()]);
-        if durable {
-            command.arg("--sqlite").arg(self.place()?.join("bare.db"));
+        match (durable, self.scaled_out()) {
+            (Some(Pair::Embedded), _) => {
+                command.arg("--sqlite").arg(self.place()?.join("bare.db"));
+            }
+            (Some(Pair::ScaledOut), Some(servers)) => {
+                command.arg("--postgres").arg(servers.place()?.0);
+            }
+            _ => {}
         }
         let running = self.start(command, at)?;
         running.until(&request("GET", "/readyz", &[], ""))?;
@@ -165,9 +217,13 @@ impl Rig {
     }
 
     /// Writes a configuration into a folder.
-    pub fn configure(&self, place: &Path, setup: Setup) -> Result<SocketAddr> {
+    pub fn configure(&self, place: &Path, setup: Setup) -> Result<Place> {
         let at = free_port()?;
         let double = setup.double.unwrap_or(at);
+        let (store, queue) = match (setup.pair, self.scaled_out()) {
+            (Pair::ScaledOut, Some(servers)) => servers.place()?,
+            _ => ("sqlite:bench.db".to_owned(), "memory:".to_owned()),
+        };
         let mut text = format!(
             r#"
 [server]
@@ -176,7 +232,9 @@ listen = "{at}"
 tokens = ["{TOKEN}"]
 rate_per_second = 1000000
 [store]
-url = "sqlite:bench.db"
+url = "{store}"
+[queue]
+url = "{queue}"
 [log]
 filter = "error"
 [sandbox]
@@ -216,14 +274,18 @@ recipient_burst = 1000000
             )?;
         }
         std::fs::write(place.join("bench.toml"), text)?;
-        Ok(at)
+        Ok(Place {
+            folder: place.to_owned(),
+            at,
+            store,
+        })
     }
 
     /// Runs a command of the gateway to its end.
-    pub fn run(&self, place: &Path, command: &str) -> Result<()> {
+    pub fn run(&self, place: &Place, command: &str) -> Result<()> {
         let status = Command::new(&self.binary)
             .args([command, "--config", "bench.toml"])
-            .current_dir(place)
+            .current_dir(&place.folder)
             .stdout(Stdio::null())
             .status()?;
         ensure!(status.success(), "switchboard {command} failed");
@@ -231,22 +293,62 @@ recipient_burst = 1000000
     }
 
     /// Starts a configured gateway; says how long it took until it was ready.
-    pub fn serve(&self, place: &Path, at: SocketAddr) -> Result<(Running, Duration)> {
+    pub fn serve(&self, place: &Place) -> Result<(Running, Duration)> {
         let mut command = Command::new(&self.binary);
         command
             .args(["serve", "--config", "bench.toml"])
-            .current_dir(place);
+            .current_dir(&place.folder);
         let begun = Instant::now();
-        let running = self.start(command, at)?;
+        let running = self.start(command, place.at)?;
         running.until(&request("GET", "/readyz", &[], ""))?;
         Ok((running, begun.elapsed()))
     }
 
     /// A gateway on an empty store.
     pub fn gateway(&self, setup: Setup) -> Result<Running> {
-        let place = self.place()?;
-        let at = self.configure(&place, setup)?;
-        Ok(self.serve(&place, at)?.0)
+        Ok(self.serve(&self.configured(setup)?)?.0)
+    }
+
+    /// A configured gateway in a folder of its own.
+    pub fn configured(&self, setup: Setup) -> Result<Place> {
+        self.configure(&self.place()?, setup)
+    }
+}
+
+/// A configured gateway.
+pub struct Place {
+    folder: PathBuf,
+    at: SocketAddr,
+    store: String,
+}
+
+impl Place {
+    /// Runs statements in its store, in one transaction.
+    pub fn fill(&self, statements: &[String]) -> Result<()> {
+        let all = format!("BEGIN; {}; COMMIT", statements.join(";\n"));
+        if self.store.starts_with("postgres") {
+            return servers::run(&self.store, &all);
+        }
+        let connection = rusqlite::Connection::open(self.folder.join("bench.db"))?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.pragma_update(None, "cache_size", -262_144)?;
+        connection.execute_batch(&all)?;
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        Ok(())
+    }
+
+    /// Brings the numbers that PostgreSQL gives above those that were filled in.
+    pub fn renumber(&self) -> Result<()> {
+        if self.store.starts_with("postgres") {
+            for table in ["users", "conversations", "messages"] {
+                let renumber = format!(
+                    "SELECT setval(pg_get_serial_sequence('{table}', 'id'),
+                        (SELECT MAX(id) FROM {table})); ANALYZE {table}"
+                );
+                servers::run(&self.store, &renumber)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -261,6 +363,8 @@ impl Running {
                 {
                     return Ok(());
                 }
+                let ended = self.child.borrow_mut().try_wait()?;
+                ensure!(ended.is_none(), "what was started has ended at once");
                 tokio::time::sleep(LOOK).await;
             }
             bail!("{} does not answer", self.at)
@@ -268,7 +372,7 @@ impl Running {
     }
 
     fn status(&self, field: &str) -> Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.borrow().id()))?;
         let line = text.lines().find(|l| l.starts_with(field));
         let kib = line.and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok());
         Ok(kib.context("/proc says nothing of memory")? / 1024.0)
@@ -281,7 +385,7 @@ impl Running {
 
     /// Seconds of CPU that it has used.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.borrow().id()))?;
         // The name in brackets may hold blanks; user and system time are the 12th and 13th behind it.
         let (_, rest) = text.rsplit_once(')').context("/proc says nothing")?;
         let ticks = rest.split_whitespace().skip(11).take(2);

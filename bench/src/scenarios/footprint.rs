@@ -1,11 +1,10 @@
 //! What the gateway takes before it does anything, and while much waits.
 
 use crate::report::{Bar, Figure, Report};
-use crate::rig::{Rig, Setup, middle};
+use crate::rig::{Place, Rig, Setup, middle};
+use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::{Context, Result};
-use rusqlite::Connection;
-use std::path::Path;
 use std::time::Duration;
 
 /// An idle gateway stays under so many MiB.
@@ -22,11 +21,11 @@ const EACH: i64 = 10;
 const PER: f64 = 100_000.0;
 const MIB: f64 = 1_048_576.0;
 
-fn figure(name: &'static str, value: f64, unit: &'static str, bar: f64) -> Figure {
+fn figure(pair: Pair, name: &'static str, value: f64, unit: &'static str, bar: f64) -> Figure {
     Figure {
         name,
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value,
         unit,
         baseline: None,
@@ -37,85 +36,87 @@ fn figure(name: &'static str, value: f64, unit: &'static str, bar: f64) -> Figur
 }
 
 /// From the start of the process to the first answer of `/readyz`, on an empty store.
-pub fn ready(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn ready(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let mut times = Vec::new();
     for _ in 0..size.starts {
-        let place = rig.place()?;
-        let at = rig.configure(&place, Setup::default())?;
-        let (_gateway, took) = rig.serve(&place, at)?;
+        let place = rig.configured(Setup {
+            pair,
+            ..Setup::default()
+        })?;
+        let (_gateway, took) = rig.serve(&place)?;
         times.push(took.as_secs_f64() * 1000.0);
     }
-    report.add(&figure("ready", middle(&times), "ms", READY_BAR))
+    report.add(&figure(pair, "ready", middle(&times), "ms", READY_BAR))
 }
 
 /// Resident memory of a gateway that has done nothing yet.
-pub fn idle(rig: &Rig, _size: &Size, report: &mut Report) -> Result<()> {
-    let gateway = rig.gateway(Setup::default())?;
+pub fn idle(rig: &Rig, _size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
+    let gateway = rig.gateway(Setup {
+        pair,
+        ..Setup::default()
+    })?;
     std::thread::sleep(SETTLE);
     report.add(&Figure {
         more: vec![("binary_mib", rig.binary_bytes()? as f64 / MIB)],
-        ..figure("idle-memory", gateway.resident()?, "MiB", IDLE_BAR)
+        ..figure(pair, "idle-memory", gateway.resident()?, "MiB", IDLE_BAR)
     })
 }
 
 /// Fills a store with messages that wait in a paused lane, as the gateway itself would have left them.
-fn fill(file: &Path, queued: i64) -> Result<()> {
-    let connection = Connection::open(file)?;
+fn fill(place: &Place, queued: i64) -> Result<()> {
     let now = i64::try_from(crate::double::micros() / 1000)?;
-    let conversations = queued / EACH;
-    let numbers =
-        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)";
+    let conversations = (queued / EACH).max(1);
+    let numbers = |count: i64| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})"
+        )
+    };
     let message = r#"{"message":0,"index":0,"of":1,"to":"5550100000","body":{"kind":"text","text":"a short message"}}"#;
-    connection.execute_batch("BEGIN")?;
-    connection.execute(
-        &format!(
+    place.fill(&[
+        format!(
             "INSERT INTO conversations (id, user_id, channel_id, source, thread_key, thread_live,
                 status_code, address, creation_time, last_update_time, next_seq)
-             {numbers} SELECT i + 1, 1, 'bot0', 'tg', 'user:' || i, 1, 1, '5550100000', {now}, {now}, 100
-             FROM n"
+             {} SELECT i + 1, 1, 'bot0', 'tg', 'user:' || i, TRUE, 1, '5550100000', {now}, {now}, 100
+             FROM n",
+            numbers(conversations)
         ),
-        [conversations],
-    )?;
-    connection.execute(
-        &format!(
+        format!(
             "INSERT INTO messages (id, conversation_id, user_id, outbound, text, status, creation_time,
                 function, channel_id, open, seq, accepted_at, deadline_at, parts)
-             {numbers} SELECT i + 1, i % {conversations} + 1, 1, 1, 'a short message', 'queued', {now},
-                'telegram-send-message', 'bot0', 1, i, {now}, {now} + 86400000, 1 FROM n"
+             {} SELECT i + 1, i % {conversations} + 1, 1, TRUE, 'a short message', 'queued', {now},
+                'telegram-send-message', 'bot0', TRUE, i, {now}, {now} + 86400000, 1 FROM n",
+            numbers(queued)
         ),
-        [queued],
-    )?;
-    connection.execute(
-        &format!(
+        format!(
             "INSERT INTO parts (message_id, idx, body, state)
-             {numbers} SELECT i + 1, 0, '{message}', 'waiting' FROM n"
+             {} SELECT i + 1, 0, '{message}', 'waiting' FROM n",
+            numbers(queued)
         ),
-        [queued],
-    )?;
-    connection.execute(
-        "INSERT INTO paused_lanes (lane, reason, message, since) VALUES ('bot0', 'operator', '', ?1)",
-        [now],
-    )?;
-    connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
-    Ok(())
+        format!(
+            "INSERT INTO paused_lanes (lane, reason, message, since)
+             VALUES ('bot0', 'operator', '', {now})"
+        ),
+    ])
 }
 
 /// What 100,000 messages that wait take more than none.
-pub fn queued(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn queued(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let mut resident = Vec::new();
     for queued in [0, size.queued] {
-        let place = rig.place()?;
-        let at = rig.configure(&place, Setup::default())?;
+        let place = rig.configured(Setup {
+            pair,
+            ..Setup::default()
+        })?;
         rig.run(&place, "migrate")?;
         if queued > 0 {
-            fill(&place.join("bench.db"), queued)?;
+            fill(&place, queued)?;
         }
-        let (gateway, _) = rig.serve(&place, at)?;
+        let (gateway, _) = rig.serve(&place)?;
         std::thread::sleep(SETTLE);
         resident.push(gateway.resident()?);
     }
     let none = resident.first().copied().context("nothing was measured")?;
     let much = resident.last().copied().unwrap_or(none);
     let more = (much - none) * PER / size.queued as f64;
-    report.add(&figure("queued-100k-memory", more, "MiB", QUEUED_BAR))
+    report.add(&figure(pair, "queued-100k-memory", more, "MiB", QUEUED_BAR))
 }

@@ -3,11 +3,10 @@
 use super::inbound::CONNECTIONS;
 use crate::load::flood;
 use crate::report::{Bar, Figure, Report, ratio};
-use crate::rig::{Rig, Running, Setup, middle, phone, webhook};
+use crate::rig::{Place, Rig, Running, Setup, middle, phone, webhook};
+use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::{Result, ensure};
-use rusqlite::Connection;
-use std::path::Path;
 
 /// What a webhook into the fullest store may cost more than into the emptiest.
 const BAR: f64 = 1.25;
@@ -16,70 +15,73 @@ const EACH: i64 = 10;
 /// Where rows of people begin: above what the gateway makes itself.
 const FIRST_USER: i64 = 1000;
 
-/// Fills a store with people, conversations and messages of both directions.
-fn fill(file: &Path, messages: i64) -> Result<i64> {
+/// Fills a store with people, conversations and messages of both directions. One text for both
+/// databases.
+fn fill(place: &Place, messages: i64) -> Result<i64> {
     let people = (messages / EACH).max(1);
-    let connection = Connection::open(file)?;
-    connection.pragma_update(None, "synchronous", "OFF")?;
-    connection.pragma_update(None, "cache_size", -262_144)?;
     let zero = i64::try_from(phone(0))?;
-    let numbers =
-        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)";
-    let of_people = [
+    let numbers = |count: i64| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT CAST(0 AS BIGINT) UNION ALL
+                SELECT i + 1 FROM n WHERE i + 1 < {count})"
+        )
+    };
+    let (of_people, of_messages) = (numbers(people), numbers(messages));
+    let person = format!("(i * 7919 % {people}) + {FIRST_USER}");
+    let text = "lorem ipsum dolor sit amet ".repeat(18);
+    place.fill(&[
         format!(
             "INSERT INTO users (id, first_name, last_name, phone, user_type, token, creation_time,
                 last_activity)
-             SELECT i + {FIRST_USER}, 'Dana', 'Fields', '+' || (i + {zero}), 'lead', 't' || i,
-                1795000000000, 1795000000000 FROM n"
+             {of_people} SELECT i + {FIRST_USER}, 'Dana', 'Fields', '+' || (i + {zero}), 'lead',
+                't' || i, 1795000000000, 1795000000000 FROM n"
         ),
         format!(
-            "INSERT INTO identities SELECT 'kind:whatsapp', CAST(i + {zero} AS TEXT),
-                i + {FIRST_USER} FROM n"
+            "INSERT INTO identities (scope, platform_user_id, user_id)
+             {of_people} SELECT 'kind:whatsapp', CAST(i + {zero} AS TEXT), i + {FIRST_USER} FROM n"
         ),
         format!(
-            "INSERT INTO identities SELECT 'phone', '+' || (i + {zero}), i + {FIRST_USER} FROM n"
+            "INSERT INTO identities (scope, platform_user_id, user_id)
+             {of_people} SELECT 'phone', '+' || (i + {zero}), i + {FIRST_USER} FROM n"
         ),
         format!(
             "INSERT INTO conversations (id, user_id, channel_id, source, thread_key, thread_live,
                 status_code, address, creation_time, last_update_time, last_message_id, next_seq)
-             SELECT i + {FIRST_USER}, i + {FIRST_USER}, 'wa', 'wa', 'user:' || (i + {FIRST_USER}),
-                1, 2, CAST(i + {zero} AS TEXT), 1795000000000, 1795000000000 + i, i + 1, 10 FROM n"
+             {of_people} SELECT i + {FIRST_USER}, i + {FIRST_USER}, 'wa', 'wa',
+                'user:' || (i + {FIRST_USER}), TRUE, 2, CAST(i + {zero} AS TEXT), 1795000000000,
+                1795000000000 + i, i + 1, 10 FROM n"
         ),
-    ];
-    let person = format!("(i * 7919 % {people}) + {FIRST_USER}");
-    let of_messages = [
         format!(
             "INSERT INTO messages (id, conversation_id, user_id, outbound, text, status,
-                creation_time, channel_id, seq, parts, parts_sent, finished_at)
-             SELECT i + 1, {person}, CASE WHEN i % 2 = 0 THEN {person} ELSE 1 END, i % 2,
-                printf('message %d %.480c', i, 'x'), CASE WHEN i % 2 = 0 THEN 'received' ELSE 'read' END,
-                1795000000000 + i, CASE WHEN i % 2 = 0 THEN NULL ELSE 'wa' END,
-                CASE WHEN i % 2 = 0 THEN NULL ELSE i END, i % 2, i % 2, NULL FROM n"
+                creation_time, channel_id, seq, parts, parts_sent)
+             {of_messages} SELECT i + 1, {person}, CASE WHEN i % 2 = 0 THEN {person} ELSE 1 END,
+                i % 2 = 1, 'message ' || i || ' {text}',
+                CASE WHEN i % 2 = 0 THEN 'received' ELSE 'read' END, 1795000000000 + i,
+                CASE WHEN i % 2 = 0 THEN NULL ELSE 'wa' END, CASE WHEN i % 2 = 0 THEN NULL ELSE i END,
+                i % 2, i % 2 FROM n"
         ),
-        "INSERT INTO platform_messages SELECT 'wa', printf('wamid.HBgLMTU1NTAwMDAwMDAVAgASGBI%08X%08X==', (i * 2654435761) % 4294967296, i),
-            i + 1, 0 FROM n ORDER BY 2"
-            .to_owned(),
-        "INSERT INTO parts (message_id, idx, body, state, delivery, attempts, begun_at)
-         SELECT i + 1, 0, '{\"to\":\"15550000000\",\"body\":{\"text\":\"a message\"}}', 'sent', 'read', 1,
-            1795000000000 + i FROM n WHERE i % 2 = 1"
-            .to_owned(),
-        "INSERT INTO attempts (message_id, idx, no, started_at, ended_at, outcome)
-         SELECT i + 1, 0, 1, 1795000000000 + i, 1795000000000 + i, 'sent' FROM n WHERE i % 2 = 1"
-            .to_owned(),
-    ];
-    connection.execute_batch("BEGIN")?;
-    for (statements, count) in [(&of_people, people), (&of_messages, messages)] {
-        for statement in statements {
-            let (insert, select) = statement.split_once("SELECT").unwrap_or((statement, ""));
-            connection.execute(&format!("{insert} {numbers} SELECT{select}"), [count])?;
-        }
-    }
-    connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
+        format!(
+            "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
+             {of_messages} SELECT 'wa', 'wamid.HBgLMTU1NTAwMDAwMDAVAgASGBI'
+                || (i * 2654435761 % 4294967296) || '.' || i, i + 1, 0 FROM n"
+        ),
+        format!(
+            "INSERT INTO parts (message_id, idx, body, state, delivery, attempts, begun_at)
+             {of_messages} SELECT i + 1, 0, '{{}}', 'sent', 'read', 1, 1795000000000 + i FROM n
+             WHERE i % 2 = 1"
+        ),
+        format!(
+            "INSERT INTO attempts (message_id, idx, no, started_at, ended_at, outcome)
+             {of_messages} SELECT i + 1, 0, 1, 1795000000000 + i, 1795000000000 + i, 'sent' FROM n
+             WHERE i % 2 = 1"
+        ),
+    ])?;
+    place.renumber()?;
     Ok(people)
 }
 
 /// Webhooks into stores of several sizes, one after the other.
-pub fn measure(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     struct Store {
         messages: i64,
         people: usize,
@@ -89,14 +91,16 @@ pub fn measure(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     }
     let mut stores = Vec::new();
     for messages in &size.stored {
-        let place = rig.place()?;
-        let at = rig.configure(&place, Setup::default())?;
+        let place = rig.configured(Setup {
+            pair,
+            ..Setup::default()
+        })?;
         rig.run(&place, "migrate")?;
-        let people = fill(&place.join("bench.db"), *messages)?;
+        let people = fill(&place, *messages)?;
         stores.push(Store {
             messages: *messages,
             people: usize::try_from(people)?,
-            gateway: rig.serve(&place, at)?.0,
+            gateway: rig.serve(&place)?.0,
             costs: Vec::new(),
             cpu: Vec::new(),
         });
@@ -130,8 +134,8 @@ pub fn measure(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     let turns = last.costs.iter().zip(&first.costs);
     report.add(&Figure {
         name: "growth",
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value: middle(&last.costs),
         unit: "us/webhook",
         baseline: Some(middle(&first.costs)),

@@ -3,6 +3,7 @@
 use crate::load::{Run, flood};
 use crate::report::{Bar, Figure, Report, median, ratio};
 use crate::rig::{Rig, Running, Setup, middle, webhook};
+use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::Result;
 
@@ -18,13 +19,19 @@ const BAR: f64 = 0.35;
 const WARM_UP: usize = 4;
 
 /// One message in a webhook.
-pub fn single(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
-    measure(rig, size, report, "inbound-single", size.hooks, 1)
+pub fn single(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
+    measure(rig, size, pair, report, ("inbound-single", size.hooks, 1))
 }
 
 /// Twenty messages in a webhook.
-pub fn batch(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
-    measure(rig, size, report, "inbound-batch", size.batches, BATCH)
+pub fn batch(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
+    measure(
+        rig,
+        size,
+        pair,
+        report,
+        ("inbound-batch", size.batches, BATCH),
+    )
 }
 
 fn webhooks(rig: &Rig, count: usize, messages: usize) -> Vec<Vec<u8>> {
@@ -39,13 +46,15 @@ fn webhooks(rig: &Rig, count: usize, messages: usize) -> Vec<Vec<u8>> {
 fn measure(
     rig: &Rig,
     size: &Size,
+    pair: Pair,
     report: &mut Report,
-    name: &'static str,
-    count: usize,
-    messages: usize,
+    (name, count, messages): (&'static str, usize, usize),
 ) -> Result<()> {
-    let (plain, durable) = (rig.bare(false)?, rig.bare(true)?);
-    let gateway = rig.gateway(Setup::default())?;
+    let (plain, durable) = (rig.bare(None)?, rig.bare(Some(pair))?);
+    let gateway = rig.gateway(Setup {
+        pair,
+        ..Setup::default()
+    })?;
     let warm = webhooks(rig, (count / WARM_UP).max(1), messages);
     for server in [&plain, &durable, &gateway] {
         flood(server.at, &warm, CONNECTIONS)?;
@@ -64,8 +73,8 @@ fn measure(
     let of = |pick: fn(&[Run; 3]) -> f64| median(turns.iter().map(pick).collect());
     report.add(&Figure {
         name,
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value: of(|[s, _, _]| s.rate()),
         unit: "webhooks/s",
         baseline: Some(of(|[_, d, _]| d.rate())),

@@ -3,6 +3,7 @@
 use super::outbound::drain;
 use crate::report::{Bar, Figure, Report, ratio};
 use crate::rig::{LANES, Rig, Setup, Stats, middle};
+use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::Result;
 
@@ -13,11 +14,12 @@ const HANGS: &str = "/lane0/";
 
 /// Drains nine lanes without and beside one that hangs. A gateway of its own for each turn, since
 /// what hangs hangs for half a minute.
-pub fn measure(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let double = rig.double()?;
     let others = size.lane_sends * (LANES - 1);
     let turn = |hangs: bool| -> Result<f64> {
         let gateway = rig.gateway(Setup {
+            pair,
             double: Some(double.at),
             events: false,
         })?;
@@ -46,8 +48,8 @@ pub fn measure(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     }
     report.add(&Figure {
         name: "isolation",
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value: middle(&beside),
         unit: "sends/s",
         baseline: Some(middle(&without)),

@@ -9,6 +9,7 @@ mod queue;
 
 use crate::report::Report;
 use crate::rig::Rig;
+use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::{Result, bail};
 
@@ -29,20 +30,32 @@ pub const ALL: [&str; 12] = [
 ];
 
 /// Measures one scenario.
-pub fn run(name: &str, rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn run(name: &'static str, rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+    if !name.starts_with("queue-") {
+        for pair in rig.pairs(name, report)? {
+            over(name, rig, size, pair, report)?;
+        }
+        return Ok(());
+    }
     match name {
-        "inbound-single" => inbound::single(rig, size, report),
-        "inbound-batch" => inbound::batch(rig, size, report),
-        "outbound-instant" => outbound::instant(rig, size, report),
-        "outbound-100ms" => outbound::slow(rig, size, report),
-        "five-parts-50ms" => outbound::five_parts(rig, size, report),
         "queue-memory-depth" => queue::memory(size, report),
-        "queue-redis-depth" => queue::redis(rig, size, report),
-        "isolation" => isolation::measure(rig, size, report),
-        "growth" => growth::measure(rig, size, report),
-        "idle-memory" => footprint::idle(rig, size, report),
-        "queued-100k-memory" => footprint::queued(rig, size, report),
-        "ready" => footprint::ready(rig, size, report),
+        "queue-redis-depth" => queue::redis(size, report),
+        other => bail!("there is no scenario {other}"),
+    }
+}
+
+fn over(name: &str, rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
+    match name {
+        "inbound-single" => inbound::single(rig, size, pair, report),
+        "inbound-batch" => inbound::batch(rig, size, pair, report),
+        "outbound-instant" => outbound::instant(rig, size, pair, report),
+        "outbound-100ms" => outbound::slow(rig, size, pair, report),
+        "five-parts-50ms" => outbound::five_parts(rig, size, pair, report),
+        "isolation" => isolation::measure(rig, size, pair, report),
+        "growth" => growth::measure(rig, size, pair, report),
+        "idle-memory" => footprint::idle(rig, size, pair, report),
+        "queued-100k-memory" => footprint::queued(rig, size, pair, report),
+        "ready" => footprint::ready(rig, size, pair, report),
         other => bail!("there is no scenario {other}"),
     }
 }

@@ -4,6 +4,7 @@ use crate::double::{CALLED, micros};
 use crate::load::{Connection, alone, flood, paced};
 use crate::report::{Bar, Figure, Report, median, ratio};
 use crate::rig::{IN_FLIGHT, Rig, Running, Setup, Stats, chat_id, middle, send};
+use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::{Result, ensure};
 use std::sync::Arc;
@@ -97,9 +98,10 @@ fn bare(double: &Running, count: usize, delay_ms: u64) -> Result<Stats> {
 }
 
 /// A platform that answers at once.
-pub fn instant(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn instant(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let double = rig.double()?;
     let setup = |events| Setup {
+        pair,
         double: Some(double.at),
         events,
     };
@@ -131,8 +133,8 @@ pub fn instant(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     let load = half_load(&quiet, &double, half, size)?;
     report.add(&Figure {
         name: "outbound-instant",
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value: middle(&rates),
         unit: "sends/s",
         baseline: Some(middle(&limits)),
@@ -220,9 +222,10 @@ fn half_load(gateway: &Running, double: &Running, rate: f64, size: &Size) -> Res
 }
 
 /// A platform that takes 100 ms.
-pub fn slow(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn slow(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let double = rig.double()?;
     let gateway = rig.gateway(Setup {
+        pair,
         double: Some(double.at),
         events: false,
     })?;
@@ -250,8 +253,8 @@ pub fn slow(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     let rate = middle(&rates);
     report.add(&Figure {
         name: "outbound-100ms",
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value: rate,
         unit: "sends/s",
         baseline: Some(limit),
@@ -266,9 +269,10 @@ pub fn slow(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
 }
 
 /// One message of five parts.
-pub fn five_parts(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
+pub fn five_parts(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let double = rig.double()?;
     let gateway = rig.gateway(Setup {
+        pair,
         double: Some(double.at),
         events: false,
     })?;
@@ -294,8 +298,8 @@ pub fn five_parts(rig: &Rig, size: &Size, report: &mut Report) -> Result<()> {
     let value = middle(&times);
     report.add(&Figure {
         name: "five-parts-50ms",
-        store: "sqlite",
-        queue: "memory",
+        store: pair.store(),
+        queue: pair.queue(),
         value,
         unit: "ms",
         baseline: Some(limit),

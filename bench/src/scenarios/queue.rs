@@ -1,17 +1,22 @@
 //! The queue alone: what scheduling, claiming and finishing cost when much is in it.
 
 use crate::report::{Bar, Figure, Report, ratio};
-use crate::rig::{Rig, middle};
+use crate::rig::middle;
 use crate::size::Size;
 use anyhow::{Context, Result, ensure};
+use deadpool_redis::redis;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use switchboard::queue::gcra::Rate;
 use switchboard::queue::memory::MemoryQueue;
+use switchboard::queue::redis::{Options, RedisQueue};
 use switchboard::queue::{Due, LaneId, Limits, Priority, Queue};
+use switchboard_testkit::servers::RedisServer;
 
 /// What an operation at the greatest depth may cost more than at the least.
 const MEMORY_BAR: f64 = 2.0;
+/// The same in Redis.
+const REDIS_BAR: f64 = 1.5;
 /// Groups scheduled in one call while the queue is filled.
 const FILL: usize = 1000;
 
@@ -126,11 +131,62 @@ fn add(
     })
 }
 
+/// Round trips of a script that does next to nothing: what three operations of the queue cannot do
+/// without. The microseconds of three of them.
+async fn trips(url: &str, count: usize) -> Result<f64> {
+    let client = redis::Client::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let script = redis::Script::new("return redis.call('INCR', KEYS[1])");
+    let begun = Instant::now();
+    for _ in 0..count * 3 {
+        let _: i64 = script.key("bench").invoke_async(&mut connection).await?;
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e6 / count as f64)
+}
+
 /// The queue in Redis.
-pub fn redis(_rig: &Rig, _size: &Size, report: &mut Report) -> Result<()> {
-    report.leave_out(
-        "queue-redis-depth",
-        "redis",
-        "this build has no queue in Redis",
-    )
+pub fn redis(size: &Size, report: &mut Report) -> Result<()> {
+    let name = "queue-redis-depth";
+    if !crate::servers::in_path("redis-server") {
+        return report.leave_out(name, "redis", "redis-server is not installed");
+    }
+    let server = RedisServer::start();
+    let url = server.url();
+    // Where fetching, not computing, takes the time, a tenth of the operations tells as much.
+    let operations = (size.operations / 10).max(1);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (costs, trip) = runtime.block_on(async {
+        // A lane for each depth: what is in one is no matter of the others.
+        let lane = |depth: i64| LaneId::channel(&format!("depth-{depth}"));
+        let lanes = size.depths.iter().map(|depth| (lane(*depth), limits()));
+        let queue = RedisQueue::open(&url, lanes.collect::<Vec<_>>(), Options::default()).await?;
+        for depth in &size.depths {
+            fill(queue.as_ref(), &lane(*depth), *depth).await?;
+        }
+        let mut times: Vec<(i64, Vec<f64>)> = size
+            .depths
+            .iter()
+            .map(|depth| (*depth, Vec::new()))
+            .collect();
+        let mut trip = Vec::new();
+        for _ in 0..=size.rounds {
+            trip.push(trips(&url, operations).await?);
+            for (depth, times) in &mut times {
+                let lane = lane(*depth);
+                times.push(turn(queue.as_ref(), &lane, *depth, operations).await?);
+            }
+        }
+        // The first turn warms up.
+        let cost = |times: &[f64]| middle(times.get(1..).unwrap_or_default());
+        let costs: Vec<(i64, f64)> = times.iter().map(|(d, times)| (*d, cost(times))).collect();
+        anyhow::Ok((costs, cost(&trip)))
+    })?;
+    let deepest = costs.last().map_or(0.0, |(_, cost)| *cost);
+    let more = vec![
+        ("three_trivial_scripts_us", trip),
+        ("ratio_to_trivial_scripts", ratio(deepest, trip)),
+    ];
+    add(report, name, "redis", &costs, REDIS_BAR, more)
 }
