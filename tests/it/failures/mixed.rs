@@ -8,11 +8,12 @@
 //!
 //! It prints its seed; `SWITCHBOARD_MIXED_SEED` repeats the order of the faults.
 
-use super::ledger::Ledger;
-use super::rig::ledger_world;
+use super::ledger::{Ledger, back};
+use super::rig::{Rig, ledger_world};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use switchboard_testkit::servers::Way;
 use switchboard_testkit::{Mood, World};
 use tokio::time::Instant;
 
@@ -176,4 +177,108 @@ async fn one_process_under_mixed_load_and_random_faults_keeps_its_promises() {
     let report = ledger.settle(&world).await;
     print("SQLite + memory", &report, &faults);
     report.expect_kept();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_processes_under_mixed_load_and_random_faults_keep_their_promises() {
+    let rig = Rig::start(ledger_world()).await;
+    let world = &rig.world;
+    announce(world);
+    world.join("api-2", &["--role", "api"]).await;
+    world.join("worker-2", &["--role", "worker"]).await;
+    let ledger = Ledger::default();
+    ledger.meet(world, 6000..6000 + PEOPLE).await;
+    let end = Instant::now() + Duration::from_secs(seconds());
+    // The second one keeps its port only as long as it lives, so it is no door of webhooks.
+    let doors = [world.root()];
+    let faults = async {
+        let mut dice = Dice::new();
+        let mut faults = BTreeMap::new();
+        while Instant::now() < end {
+            let lasts = Duration::from_millis(dice.below(FAULT_MS));
+            let name = one_fault(&rig, &mut dice, lasts).await;
+            *faults.entry(name).or_insert(0) += 1;
+            tokio::time::sleep(Duration::from_millis(500 + dice.below(FAULT_MS))).await;
+        }
+        world.emulator("bot").mend().await;
+        faults
+    };
+    let load = load(world, &ledger, &doors, end);
+    let ((), (), faults) = tokio::join!(load, watch(world, &ledger, end), faults);
+    back("everything to be back", world).await;
+    let report = ledger.settle(world).await;
+    print("PostgreSQL + Redis", &report, &faults);
+    report.expect_kept();
+}
+
+async fn one_fault(rig: &Rig, dice: &mut Dice, lasts: Duration) -> &'static str {
+    let world = &rig.world;
+    match dice.below(16) {
+        0 => {
+            rig.store.kill();
+            tokio::time::sleep(lasts).await;
+            rig.store.restart();
+            "store killed"
+        }
+        1 => {
+            rig.store.pause();
+            tokio::time::sleep(lasts).await;
+            rig.store.resume();
+            "store frozen"
+        }
+        2 => {
+            rig.to_store.cut();
+            "store's connections cut"
+        }
+        3 => {
+            rig.to_store.stall(Way::Down);
+            tokio::time::sleep(lasts).await;
+            rig.to_store.pass();
+            "store's answers held back"
+        }
+        4 => {
+            rig.to_store.half_close(Way::Up);
+            "store's connections half closed"
+        }
+        5 => {
+            rig.queue.kill();
+            tokio::time::sleep(lasts).await;
+            rig.queue.restart();
+            "queue killed, and empty"
+        }
+        6 => {
+            rig.queue.freeze();
+            tokio::time::sleep(lasts).await;
+            rig.queue.thaw();
+            "queue frozen"
+        }
+        7 => {
+            rig.to_queue.cut();
+            "queue's connections cut"
+        }
+        8 => {
+            rig.queue.flush();
+            "queue emptied"
+        }
+        9 | 10 => {
+            let name = if dice.below(2) == 0 {
+                "worker"
+            } else {
+                "worker-2"
+            };
+            world.kill_of(name);
+            tokio::time::sleep(lasts).await;
+            back("the store to be back", world).await;
+            world.join(name, &["--role", "worker"]).await;
+            "worker killed"
+        }
+        11 => {
+            world.kill();
+            tokio::time::sleep(lasts).await;
+            world.restart().await;
+            "api killed"
+        }
+        12 | 13 => backend_fault(world, dice, lasts).await,
+        _ => platform_fault(world, dice).await,
+    }
 }

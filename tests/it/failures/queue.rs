@@ -55,6 +55,12 @@ async fn while_redis_is_down_sends_are_accepted_and_go_out_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn while_redis_is_frozen_sends_are_accepted_and_go_out_when_it_is_back() {
+    let rig = Rig::start(ledger_world()).await;
+    outage(&rig, |rig| rig.queue.freeze(), |rig| rig.queue.thaw()).await;
+}
+
+#[tokio::test]
 async fn redis_emptied_in_full_traffic_loses_and_doubles_nothing() {
     let rig = Rig::start(ledger_world()).await;
     let world = &rig.world;
@@ -71,5 +77,19 @@ async fn redis_emptied_in_full_traffic_loses_and_doubles_nothing() {
     }
     traffic(&rig, &ledger).await;
     bot.mend().await;
+    ledger.settle(world).await.expect_kept();
+}
+
+#[tokio::test]
+async fn connections_to_redis_that_are_cut_cost_nothing() {
+    let rig = Rig::start(ledger_world()).await;
+    let world = &rig.world;
+    world.announce_error("queue");
+    let ledger = Ledger::default();
+    ledger.meet(world, 8000..8000 + PEOPLE).await;
+    for _ in 0..5 {
+        rig.to_queue.cut();
+        traffic(&rig, &ledger).await;
+    }
     ledger.settle(world).await.expect_kept();
 }

@@ -16,8 +16,8 @@ pub(crate) struct Rig {
     /// Between the gateway and the store.
     pub(crate) to_store: Proxy,
     pub(crate) queue: RedisServer,
-    /// Between the gateway and the queue. Held: dropping it cuts the connections.
-    pub(crate) _to_queue: Proxy,
+    /// Between the gateway and the queue.
+    pub(crate) to_queue: Proxy,
 }
 
 /// A channel that the ledger can write to.
@@ -59,7 +59,7 @@ impl Rig {
             store,
             to_store,
             queue,
-            _to_queue: to_queue,
+            to_queue,
         }
     }
 }
