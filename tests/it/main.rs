@@ -7,6 +7,11 @@
     clippy::indexing_slicing,
     reason = "tests may unwrap"
 )]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a mixed load and a scale end in figures for a person"
+)]
 
 mod accounts;
 mod backend;
@@ -15,6 +20,7 @@ mod conversation;
 mod crash;
 mod door;
 mod everybody;
+mod failures;
 mod files;
 mod full;
 mod limits;
@@ -25,6 +31,7 @@ mod operators;
 mod order;
 mod redis;
 mod repeats;
+mod scale;
 mod slack;
 mod start;
 mod statuses;

@@ -90,3 +90,44 @@ fn the_examples_of_channels_can_be_switched_on() {
         assert!(error.key.ends_with(".kind"), "{error}");
     }
 }
+
+/// The configuration that docker-compose.yml gives to every process.
+#[test]
+fn the_configuration_of_the_compose_file_loads_in_every_role() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("config/compose.toml")).unwrap();
+    let secrets = [
+        ("PUBLIC_URL", "https://gateway.example.com"),
+        (
+            "API_TOKEN",
+            "sha256:9db74f57c5d822b8427df0b5a057d1eaf3462a7f6b765c679251f38bda845442",
+        ),
+        ("STORE_URL", "postgres://switchboard:x@postgres/switchboard"),
+        ("QUEUE_URL", "redis://redis:6379/0"),
+        ("BACKEND_URL", "https://chat.example.com/hooks"),
+        ("BACKEND_KEY", "whsec_c2VjcmV0"),
+        (
+            "TELEGRAM_BOT_TOKEN",
+            "7000000001:AAH-example-of-35-characters-abcdef",
+        ),
+        ("TELEGRAM_WEBHOOK_SECRET", "example-secret"),
+        ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
+        ("TWILIO_AUTH_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("TWILIO_FROM", "+12025550100"),
+    ];
+    let file = Temporary::new(&text);
+    let sources = Sources {
+        file: Some(file.0.clone()),
+        environment: environment(&secrets),
+    };
+    let config = load::load(&sources, switchboard_channels::KINDS).unwrap();
+    for role in Role::ALL {
+        config.check_roles(&[role]).unwrap();
+    }
+    config.check_channels(&["support-bot".to_owned()]).unwrap();
+    assert!(!config.sandbox_enabled());
+    assert_eq!(
+        config.spool.path,
+        PathBuf::from("/var/lib/switchboard/data/spool")
+    );
+}

@@ -143,8 +143,7 @@ impl Link {
                     if let Some(first) = first.take() {
                         first.send(()).ok();
                     }
-                    let error = self.watch(&mut own, &alive, &news).await;
-                    self.failed(&error, number);
+                    let error = self.watch(&mut own, number, &alive, &news).await;
                     *self.live() = None;
                     tracing::warn!(%error, "the queue does not answer; what is accepted waits");
                 }
@@ -169,6 +168,7 @@ impl Link {
     async fn watch(
         &self,
         connection: &mut MultiplexedConnection,
+        number: u64,
         alive: &Alive,
         news: &mpsc::UnboundedSender<News>,
     ) -> RedisError {
@@ -195,7 +195,12 @@ impl Link {
             fresh = false;
             tokio::select! {
                 () = tokio::time::sleep(SIGN_OF_LIFE) => {}
-                () = self.broken.notified() => return lost("a command"),
+                () = self.broken.notified() => {
+                    // A word about its predecessor may come late: this one is still of use then.
+                    if self.live().as_ref().is_none_or(|live| live.number != number) {
+                        return lost("a command");
+                    }
+                }
             }
         }
     }
