@@ -227,9 +227,14 @@ def messages(world, check, client, keys):
     check.equal("typing is taken", status, 200)
 
 
+def spoken(hooks):
+    """Those that carry what a customer said: a receipt of an earlier send may come among them."""
+    return [hook for hook in hooks if "message" in json.loads(hook.body)]
+
+
 def customers(world, check, client, keys):
     """What the emulator posts is signed; what the gateway sends arrives, once."""
-    said = world.act(KIND, do="say", text='Hallo ü 👍🏽 "q"')
+    said = spoken(world.act(KIND, do="say", text='Hallo ü 👍🏽 "q"'))
     check.equal("one webhook", len(said), 1)
     check("it is signed", signed(keys, said[0]), said[0].body)
     event = json.loads(said[0].body)
@@ -259,9 +264,8 @@ def customers(world, check, client, keys):
     wait_for("receipts", receipts)
     check("they are signed", all(signed(keys, hook) for hook in receipts()))
     picture = {"name": "a.jpg", "mime": "image/jpeg", "content": "not really"}
-    told = [json.loads(hook.body) for hook in world.act(KIND, do="say", text="", attachment=picture)]
-    # A receipt of what the gateway sent may come among them.
-    sent = next(event for event in told if "message" in event)
+    told = spoken(world.act(KIND, do="say", text="", attachment=picture))
+    sent = json.loads(told[0].body)
     with urllib.request.urlopen(sent["message"]["text"], timeout=10) as answer:
         check.equal("the picture is behind its link", answer.read(), b"not really")
 
