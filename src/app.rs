@@ -21,7 +21,7 @@ use crate::store::postgres::Presence;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
 use crate::webapi::dispatch::Api;
-use crate::{inbound, piping, reconcile, upkeep};
+use crate::{inbound, mirror, piping, reconcile, upkeep};
 use anyhow::Context;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +125,13 @@ pub async fn serve(
         }
         start_lanes(&gateway, &options.channels, &tasks, &stop);
         start_upkeep(&gateway, &config, &tasks, &stop);
+        if gateway
+            .channels
+            .values()
+            .any(|c| c.channel.mirror().is_some())
+        {
+            tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
+        }
     }
     if works(Role::Piping) {
         piping::start(&gateway, &options.channels, &tasks, &stop);

@@ -7,15 +7,17 @@ use crate::outbound::mailer::SmtpMailer;
 use crate::outbound::policy::Policy;
 use crate::outbound::transport::HttpTransport;
 use crate::queue::{Due, LaneId, News, Priority, Queue};
+use crate::store::media_rows;
 use crate::store::people::ChannelInfo;
 use crate::store::{Store, Wakes};
 use crate::telemetry::names;
+use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use switchboard_channels::kit::http::Ctx;
-use switchboard_channels::model::{MessageId, Millis};
+use switchboard_channels::kit::http::{Ctx, Request, Response, Transport, TransportError};
+use switchboard_channels::model::{Media, MessageId, Millis};
 use switchboard_channels::{Channel, Kind};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -205,6 +207,8 @@ pub struct Gateway {
     pub outcomes: Outcomes,
     /// Wakes the scheduler when a message was accepted for later.
     pub scheduled: Notify,
+    /// Wakes the pump of mirrored conversations.
+    pub mirror: Notify,
     /// Has schedule and truth compared at once.
     pub rebuild: Notify,
     /// Numbers.
@@ -213,7 +217,61 @@ pub struct Gateway {
     pub stop: CancellationToken,
 }
 
+/// The way out as adapters get it: attachments that the gateway itself keeps are read, not fetched,
+/// since its own address is seldom one that it may reach, and the link may not be good yet.
+#[async_trait]
+impl Transport for Gateway {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        self.transport.call(request).await
+    }
+
+    async fn fetch_public(&self, url: &str, max_bytes: usize) -> Result<Media, TransportError> {
+        let root = self.limits.public_url.trim_end_matches('/');
+        let segment = url
+            .strip_prefix(root)
+            .and_then(|rest| rest.strip_prefix("/media/"));
+        match segment {
+            Some(segment) => self.kept(segment, max_bytes).await,
+            None => self.transport.fetch_public(url, max_bytes).await,
+        }
+    }
+}
+
 impl Gateway {
+    /// The bytes behind a link of our own.
+    async fn kept(&self, segment: &str, max_bytes: usize) -> Result<Media, TransportError> {
+        let gone = || TransportError::Blocked("a link of ours that is not good".to_owned());
+        let later = |error: String| TransportError::NotSent(error);
+        let key = self.store.links().check(segment, crate::store::now());
+        let key = key.map_err(|_bad| gone())?;
+        let wanted = key.clone();
+        let read = self
+            .store
+            .read(move |tx| crate::store::at_once(media_rows::by_key(tx, &wanted)));
+        let row = read
+            .await
+            .map_err(|e| later(e.to_string()))?
+            .ok_or_else(gone)?;
+        match row.state.as_str() {
+            "stored" => {}
+            "pending" => return Err(later("the attachment is still being fetched".to_owned())),
+            _ => return Err(gone()),
+        }
+        let bytes = self
+            .files
+            .get(&key)
+            .await
+            .map_err(|e| later(e.to_string()))?;
+        if bytes.len() > max_bytes {
+            return Err(TransportError::TooLarge(max_bytes));
+        }
+        Ok(Media {
+            bytes,
+            mime: row.mime,
+            name: Some(row.name),
+        })
+    }
+
     /// The world as an adapter gets it.
     pub fn ctx(&self) -> Ctx<'_> {
         Ctx {
@@ -222,7 +280,7 @@ impl Gateway {
             nonce: uuid::Uuid::new_v4().simple().to_string(),
             mailer: &*self.mailer,
             kept: &self.mails,
-            ..Ctx::new(&self.transport, crate::store::now())
+            ..Ctx::new(self, crate::store::now())
         }
     }
 
@@ -266,6 +324,9 @@ impl Gateway {
         if !wakes.outcomes.is_empty() {
             let ids = wakes.outcomes.iter().map(|message| message.0).collect();
             self.tell(&News::Outcomes(ids)).await;
+        }
+        if wakes.mirror {
+            self.mirror.notify_one();
         }
         let mut lanes: HashMap<LaneId, Vec<Due>> = HashMap::new();
         for (channel, conversation, bulk) in wakes.sends {

@@ -12,6 +12,7 @@
 //! | [`events`] | to the chat backend: payloads, signatures, delivery |
 //! | [`mail`] | connections to mail servers: SMTP and IMAP |
 //! | [`media`] | attachments: fetched, kept, served by signed links |
+//! | [`mirror`] | shows conversations at a desk (Slack), and brings the answers back |
 //! | [`piping`] | fetches mail: mailboxes, one loop each |
 //! | [`store`] | the truth |
 //! | [`queue`] | the schedule, rebuilt from the truth at any time |
@@ -30,6 +31,7 @@ pub mod http;
 pub mod inbound;
 pub mod mail;
 pub mod media;
+pub mod mirror;
 pub mod outbound;
 pub mod piping;
 pub mod queue;

@@ -16,6 +16,7 @@ use crate::queue::redis::{Options, RedisQueue};
 use crate::queue::{LaneId, Limits, Queue};
 use crate::store::at_once;
 use crate::store::mailboxes;
+use crate::store::mirror::Desk;
 use crate::store::postgres::{Place, Presence};
 use crate::store::{Receiver, Store, StoreError, upkeep as store_upkeep};
 use crate::webapi::auth::Tokens;
@@ -92,6 +93,15 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             anyhow::bail!("media.url: object stores are not built into this release")
         }
     };
+    // The store notes what is to be shown; which channels show others, only they know.
+    let desk = |live: &Arc<LiveChannel>| {
+        let mirror = live.channel.mirror()?;
+        Some(Desk {
+            channel: live.info.id.clone(),
+            shows: mirror.channels.clone(),
+        })
+    };
+    let store = store.with_desks(channels.values().filter_map(desk).collect());
     Ok(Arc::new(Gateway {
         store,
         queue,
@@ -105,6 +115,7 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
         spool: std::sync::OnceLock::new(),
         outcomes: Outcomes::default(),
         scheduled: tokio::sync::Notify::new(),
+        mirror: tokio::sync::Notify::new(),
         rebuild: tokio::sync::Notify::new(),
         limits: GatewayLimits {
             public_url: config.server.public_url.as_str().to_owned(),

@@ -130,6 +130,11 @@ pub fn message_status_updated(news: &StatusNews) -> Value {
     data
 }
 
+/// `slack-message-sent`.
+pub fn slack_message_sent(text: &str, conversation: ConversationId, place: &str) -> Value {
+    shape::slack_message_sent(text, conversation, place)
+}
+
 /// `email-sent`.
 pub fn email_sent(user: UserId, message: &MessageRow, links: &Links, now: Millis) -> Value {
     let shown = shapes::MessageRow::of(message, links, now);

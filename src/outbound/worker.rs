@@ -275,6 +275,7 @@ impl ChannelWork {
             conversation: job.conversation,
             channel: self.live.info.id.clone(),
             alias_scope: scope,
+            place: self.place(&receipt),
             receipt,
             next: at_hand.then(|| self.begin_at(lease)),
         };
@@ -294,6 +295,12 @@ impl ChannelWork {
             (Begun::Nothing, Some(_)) => Next::Again,
             (begun, _) => Next::Begun(begun),
         }
+    }
+
+    /// Where a conversation goes on that began with this receipt, at a desk.
+    fn place(&self, receipt: &Receipt) -> Option<String> {
+        let first = receipt.platform_ids.first()?;
+        self.live.channel.mirror_goes_on(first)
     }
 
     async fn report(&self, outcome: Outcome) {
@@ -477,6 +484,7 @@ impl ChannelWork {
                     conversation: job.conversation,
                     channel: self.live.info.id.clone(),
                     alias_scope: String::new(),
+                    place: self.place(&receipt),
                     receipt: Receipt {
                         alias: None,
                         ..receipt

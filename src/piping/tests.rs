@@ -200,6 +200,7 @@ impl Bench {
             spool: std::sync::OnceLock::new(),
             outcomes: Outcomes::default(),
             scheduled: tokio::sync::Notify::new(),
+            mirror: tokio::sync::Notify::new(),
             rebuild: tokio::sync::Notify::new(),
             limits: Limits {
                 public_url: "https://gate.example".to_owned(),

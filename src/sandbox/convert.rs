@@ -154,7 +154,8 @@ pub(super) fn is_json(head: &HeaderMap) -> bool {
 /// that is the emulator's business.
 async fn decode(head: &HeaderMap, body: Bytes) -> Body {
     match shape(head) {
-        Shape::Form => Body::Form(
+        // Some clients call everything a form that they give no type, files too (Python's urllib).
+        Shape::Form if body.iter().all(u8::is_ascii_graphic) => Body::Form(
             form_urlencoded::parse(&body)
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
                 .collect(),
@@ -169,7 +170,7 @@ async fn decode(head: &HeaderMap, body: Bytes) -> Body {
             Ok(fields) => Body::Multipart(fields),
             Err(_) => Body::Raw(body),
         },
-        Shape::Other => Body::Raw(body),
+        Shape::Form | Shape::Other => Body::Raw(body),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a webhook carried, made durable: one unit, all or nothing, safe to repeat.
 
+use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::people::{
     self, ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation,
@@ -168,6 +169,7 @@ async fn apply_one<S: Sql>(
                 None => None,
             };
             change_text(sql, unit, target, &edit.text, attachments.as_deref()).await?;
+            mirror::note_message(sql, unit, target, What::Edited).await?;
             Ok(Fate::Applied)
         }
         EventBody::Delete(delete) => {
@@ -176,6 +178,7 @@ async fn apply_one<S: Sql>(
             };
             locks::of_message(sql, target).await?;
             mark_deleted(sql, unit, target).await?;
+            mirror::note_message(sql, unit, target, What::Deleted).await?;
             Ok(Fate::Applied)
         }
         EventBody::Reaction(reaction) => {
@@ -468,6 +471,13 @@ pub async fn message_came<S: Sql>(
         profile_image: author.profile_image.clone(),
         user_type: author.user_type.clone(),
     };
+    mirror::note(sql, unit, &channel.id, conversation.id, id, What::New).await?;
+    // What our own people write at a desk is told of when it is brought back, as theirs; as a contact's
+    // it would be answered.
+    let at_desk = mirror::is_desk(unit.desks, &channel.id);
+    if at_desk && mirror::is_mirror(sql, conversation.id).await? {
+        return Ok(Fate::Applied);
+    }
     announce(
         sql,
         unit,

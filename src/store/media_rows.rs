@@ -117,6 +117,8 @@ pub async fn stored<S: Sql>(
         )
         .await?;
     let Some(mut row) = row else { return Ok(()) };
+    // A copy may wait for it.
+    unit.wakes.mirror |= !unit.desks.is_empty();
     let (message, idx, key) = (MessageId(row.int()?), row.int()?, row.text()?);
     let Some(mut message_row) = reads::message(sql, message).await? else {
         return Ok(());

@@ -48,10 +48,16 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("migrations/sqlite/0005_held_echoes.sql"),
         postgres: include_str!("migrations/postgres/0005_held_echoes.sql"),
     },
+    Step {
+        version: 6,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0006_mirror.sql"),
+        postgres: include_str!("migrations/postgres/0006_mirror.sql"),
+    },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 5;
+pub const VERSION: i64 = 6;
 
 /// Refuses a schema of a newer release that this one cannot live with.
 fn can_live_with(found: i64, compatible_from: i64) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ pub mod locks;
 pub mod mailboxes;
 pub mod media_rows;
 pub mod migrate;
+pub mod mirror;
 pub mod outbox;
 pub mod people;
 pub mod postgres;
@@ -134,6 +135,7 @@ impl Database {
 pub struct Store {
     database: Database,
     receivers: Arc<[Receiver]>,
+    desks: Arc<[mirror::Desk]>,
     links: Arc<Links>,
 }
 
@@ -195,8 +197,16 @@ impl Store {
         Ok(Self {
             database,
             receivers: receivers.into(),
+            desks: Arc::default(),
             links,
         })
+    }
+
+    /// With channels at which the conversations of others are shown.
+    #[must_use]
+    pub fn with_desks(mut self, desks: Vec<mirror::Desk>) -> Self {
+        self.desks = desks.into();
+        self
     }
 
     /// Whether this process alone has the store, so that nothing in it can be anybody else's.
@@ -221,6 +231,7 @@ impl Store {
         F: FnMut(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (receivers, links) = (Arc::clone(&self.receivers), Arc::clone(&self.links));
+        let desks = Arc::clone(&self.desks);
         let started = std::time::Instant::now();
         let result = self
             .database
@@ -228,6 +239,7 @@ impl Store {
                 let wakes = Wakes::default();
                 let mut context = Unit {
                     receivers: &receivers,
+                    desks: &desks,
                     links: &links,
                     now: now(),
                     wakes,

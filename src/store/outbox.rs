@@ -34,6 +34,8 @@ pub struct Wakes {
     pub sends: Vec<(String, i64, bool)>,
     /// Messages whose outcome became known.
     pub outcomes: Vec<MessageId>,
+    /// Whether something is to be shown at a desk or brought back from there.
+    pub mirror: bool,
 }
 
 impl Wakes {
@@ -44,6 +46,7 @@ impl Wakes {
         self.effects.extend(other.effects);
         self.sends.extend(other.sends);
         self.outcomes.extend(other.outcomes);
+        self.mirror |= other.mirror;
     }
 }
 
@@ -51,6 +54,8 @@ impl Wakes {
 pub struct Unit<'a> {
     /// Who hears of events.
     pub receivers: &'a [Receiver],
+    /// Channels at which the conversations of others are shown.
+    pub desks: &'a [super::mirror::Desk],
     /// Makes links of kept attachments.
     pub links: &'a crate::media::Links,
     /// Now.

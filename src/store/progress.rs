@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::inbound::Fate;
 use super::locks::{self, Name};
+use super::mirror;
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
 use super::sql::Sql;
@@ -427,7 +428,7 @@ pub async fn announce<S: Sql>(
     message: MessageId,
 ) -> Result<(), StoreError> {
     unit.wakes.outcomes.push(message);
-    if !unit.wanted("message-status-updated") {
+    if !unit.wanted("message-status-updated") || mirror::is_shown_copy(sql, unit, message).await? {
         return Ok(());
     }
     let row = sql

@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::locks::{self, Name};
+use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::people::{
     self, ChannelInfo, Origin, find_conversation, from_recipient, resolve_conversation,
@@ -67,6 +68,8 @@ pub struct AcceptSend {
     pub idempotency: Option<Idempotency>,
     /// Deliver this stored message instead of making one.
     pub stored: Option<MessageId>,
+    /// The message of another conversation that this one is a copy of.
+    pub mirror_of: Option<MessageId>,
 }
 
 /// What became of an accepted send.
@@ -196,6 +199,18 @@ pub async fn accept<S: Sql>(
         }
         None => insert_message(sql, unit, send, conversation.id, number).await?,
     };
+    let at_desk = mirror::is_desk(unit.desks, &send.channel.id);
+    if !scheduled && !at_desk && send.mirror_of.is_none() {
+        mirror::note(
+            sql,
+            unit,
+            &send.channel.id,
+            conversation.id,
+            message,
+            What::New,
+        )
+        .await?;
+    }
     let placed = match send.channel.identity {
         IdentityScope::Email => {
             Some(threads::placed(sql, unit.now, send, &mut conversation).await?)
@@ -267,7 +282,8 @@ async fn tell<S: Sql>(
     conversation: &ConversationRow,
     created_for: Option<UserRow>,
 ) -> Result<(), StoreError> {
-    if send.stored.is_some() || unit.receivers.is_empty() {
+    let shown = send.mirror_of.is_some() && mirror::is_desk(unit.desks, &send.channel.id);
+    if send.stored.is_some() || unit.receivers.is_empty() || shown {
         return Ok(());
     }
     let row = reads::message(sql, message)
@@ -303,9 +319,9 @@ async fn insert_message<S: Sql>(
         .one(
             "INSERT INTO messages (conversation_id, user_id, outbound, text, attachments, payload,
                 status, creation_time, reply_to, function, channel_id, open, bulk, send_at,
-                scheduled, accepted_at, deadline_at, next_at, parts, seq)
+                scheduled, accepted_at, deadline_at, next_at, parts, seq, mirror_of)
              VALUES ($1, $2, TRUE, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $6,
-                $14, $15, $16, $17) RETURNING id",
+                $14, $15, $16, $17, $18) RETURNING id",
             vals![
                 conversation.0,
                 send.author.0,
@@ -323,7 +339,8 @@ async fn insert_message<S: Sql>(
                 send.deadline_at.0,
                 send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
                 i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
-                number
+                number,
+                send.mirror_of.map(|m| m.0)
             ],
         )
         .await?;
@@ -436,6 +453,10 @@ pub async fn release_scheduled<S: Sql>(
         )
         .await?;
         take_number(sql, MessageId(id), conversation).await?;
+        if !mirror::is_desk(unit.desks, &channel) {
+            let (of, message) = (ConversationId(conversation), MessageId(id));
+            mirror::note(sql, unit, &channel, of, message, What::New).await?;
+        }
         unit.wakes.sends.push((channel, conversation, bulk));
     }
     if count == BATCH {

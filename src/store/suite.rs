@@ -409,6 +409,7 @@ fn send_to(to: &str, parts: u16) -> AcceptSend {
         deadline_at: Millis(T0 + DAY_MS),
         idempotency: None,
         stored: None,
+        mirror_of: None,
     }
 }
 
@@ -462,6 +463,7 @@ fn receipt(job: &Job, platform_id: &str) -> Taken {
             answer: format!("{{\"id\":\"{platform_id}\"}}"),
             alias: None,
         },
+        place: None,
         next: None,
     }
 }

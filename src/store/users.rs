@@ -180,6 +180,7 @@ pub async fn delete<S: Sql>(
         vals![id.0],
     )
     .await?;
+    super::mirror::erase(sql, id).await?;
     let mut keys = Vec::new();
     for statement in [
         "DELETE FROM media WHERE message_id IN (SELECT m.id FROM messages m

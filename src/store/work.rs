@@ -10,6 +10,7 @@
 
 use super::StoreError;
 use super::locks::{self, Name};
+use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::progress::{
     PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent,
@@ -177,6 +178,10 @@ pub async fn begin<S: Sql>(
         let key = PartKey { message, idx };
         let mut planned: Part = from_json(&body)?;
         planned.message = message;
+        if planned.to.is_empty() {
+            // Planned before its place was known (a mirror's): it goes where the conversation is now.
+            planned.to = address(sql, conversation).await?;
+        }
         let mut job = Job {
             conversation,
             part: planned,
@@ -246,6 +251,16 @@ pub async fn begin<S: Sql>(
         rights.grant(sql, unit, &mut job).await?;
         return Ok(Begun::Deliver(Box::new(job)));
     }
+}
+
+async fn address<S: Sql>(sql: &mut S, id: ConversationId) -> Result<String, StoreError> {
+    let mut row = sql
+        .one(
+            "SELECT address FROM conversations WHERE id = $1",
+            vals![id.0],
+        )
+        .await?;
+    row.text()
 }
 
 /// The message that a conversation's turn is about.
@@ -482,6 +497,8 @@ pub struct Taken {
     pub alias_scope: String,
     /// The platform's answer.
     pub receipt: Receipt,
+    /// Where the conversation goes on, when this was the first message of a mirror.
+    pub place: Option<String>,
     /// Go on with what comes next in the conversation, in the same commit.
     pub next: Option<Begin>,
 }
@@ -542,6 +559,11 @@ pub async fn taken<S: Sql>(
         )
         .await?;
     }
+    let conversation = taken.conversation;
+    if let Some(place) = &taken.place {
+        // Before the message is told of and the next part begun, which goes there.
+        mirror::place(sql, unit, &taken.channel, conversation, place).await?;
+    }
     let dead = match sent {
         // Nothing was heard of it but that it is sent: what most receipts are.
         Some(PartSent { fresh: true }) if early.is_empty() => {
@@ -556,7 +578,6 @@ pub async fn taken<S: Sql>(
             dead
         }
     };
-    let conversation = taken.conversation;
     if dead && let Some(bulk) = raised(sql, key.message).await? {
         reopen_or_finish(sql, unit, key.message, conversation.0).await?;
         let wake = (taken.channel.clone(), conversation.0, bulk);
@@ -605,7 +626,7 @@ async fn count_sent<S: Sql>(
         .await?;
     if whole > 0 {
         announce(sql, unit, message).await?;
-        sms_sent(sql, unit, message).await?;
+        taken_whole(sql, unit, message).await?;
         return Ok(false);
     }
     let dead = count_part(sql, message).await?;
@@ -645,10 +666,20 @@ async fn finish_sent<S: Sql>(
         .await?;
     if closed > 0 {
         settle(sql, unit, message).await?;
-        sms_sent(sql, unit, message).await?;
-        email_sent(sql, unit, message).await?;
+        taken_whole(sql, unit, message).await?;
     }
     Ok(())
+}
+
+/// The seeds' events of a message that a platform has taken whole.
+async fn taken_whole<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    sms_sent(sql, unit, message).await?;
+    email_sent(sql, unit, message).await?;
+    slack_message_sent(sql, unit, message).await
 }
 
 /// The seeds' event of a text message that went out.
@@ -673,6 +704,34 @@ async fn sms_sent<S: Sql>(
     let (group, user) = (row.int()?, UserId(row.int()?));
     let data = payload::sms_sent(user, &row.text()?, &row.text()?);
     unit.emit(sql, "sms-sent", group, &data).await
+}
+
+/// The seeds' event of a message that Slack has taken. Of a copy it names the conversation that is
+/// shown.
+async fn slack_message_sent<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    // Without a desk there is no Slack, and nobody need look.
+    if unit.desks.is_empty() || !unit.wanted("slack-message-sent") {
+        return Ok(());
+    }
+    let row = sql
+        .row(
+            "SELECT c.id, COALESCE(x.conversation_id, c.id), m.text, c.address FROM messages m
+             JOIN conversations c ON c.id = m.conversation_id
+             LEFT JOIN mirrors x ON x.mirror_id = c.id
+             WHERE m.id = $1 AND c.source = 'sl'",
+            vals![message.0],
+        )
+        .await?;
+    let Some(mut row) = row else { return Ok(()) };
+    let (group, about) = (row.int()?, ConversationId(row.int()?));
+    let (text, address) = (row.text()?, row.text()?);
+    let place = address.split(':').next().unwrap_or_default();
+    let data = payload::slack_message_sent(&text, about, place);
+    unit.emit(sql, "slack-message-sent", group, &data).await
 }
 
 /// The seeds' event of an e-mail that went out.
@@ -895,6 +954,7 @@ pub async fn fail<S: Sql>(
         return Ok(false);
     }
     announce(sql, unit, message).await?;
+    mirror::note_message(sql, unit, message, What::Failed).await?;
     if failure.opted_out {
         let row = sql
             .row(

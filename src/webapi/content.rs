@@ -10,8 +10,8 @@ use crate::store::sends::Idempotency;
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_channels::model::{
-    Choice, ContactCard, Location, MailHead, MessageId, Millis, OutgoingAttachment, Template,
-    UserId,
+    Author, Choice, ContactCard, Location, MailHead, MessageId, Millis, OutgoingAttachment,
+    Template, UserId,
 };
 
 /// The longest idempotency key: a UUID is 36 characters, a hash 128.
@@ -32,6 +32,8 @@ pub struct Content {
     pub choices: Vec<Choice>,
     /// An approved template.
     pub template: Option<Template>,
+    /// In whose name it goes out, where that is not ours.
+    pub in_name_of: Option<Author>,
     /// Structured rest that is kept with the message.
     pub payload: String,
     /// What a mail has beside its content.
@@ -132,6 +134,7 @@ pub fn content(args: &Args, links: Links) -> Result<Content, ApiError> {
         contacts,
         choices: args.quick_replies("quick_replies")?,
         template: None,
+        in_name_of: None,
         payload: String::new(),
         mail: MailHead::default(),
         author: BOT,

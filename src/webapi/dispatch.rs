@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::auth::Tokens;
 use super::error::{ApiError, Code, Success};
-use super::{conversations, mail, people, sends};
+use super::{conversations, mail, people, sends, slack};
 use crate::gateway::Gateway;
 use crate::store::StoreError;
 use serde_json::Value;
@@ -95,6 +95,11 @@ impl Api {
             "email-piping" => mail::email_piping(self, &args).await,
             "send-message" => sends::send_message(self, &args, call.idempotency_key).await,
             "direct-message" => sends::direct_message(self, &args, call.idempotency_key).await,
+            slack::SEND => slack::send(self, &args, call.idempotency_key).await,
+            "slack-users" => slack::users(self, &args).await,
+            "slack-channels" => slack::channels(self, &args).await,
+            "slack-presence" => slack::presence(self, &args).await,
+            "archive-slack-channels" => slack::archive(self, &args).await,
             "get-message" => conversations::get_message(self, &args).await,
             "get-conversation" => conversations::get_conversation(self, &args).await,
             "get-conversations" => conversations::get_conversations(self, &args).await,

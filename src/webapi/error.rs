@@ -64,6 +64,7 @@ codes! {
     IdempotencyConflict, "idempotency-conflict", 409, "The idempotency key was used before with another function or other arguments.";
     DuplicateEmail, "duplicate-email", 409, "Another user has this e-mail address.";
     ChannelNotConfigured, "channel-not-configured", 409, "No channel of the kind that this function needs is configured.";
+    SlackNotActive, "slack-not-active", 409, "No channel of kind slack is configured.";
     PayloadTooLarge, "payload-too-large", 413, "The body is longer than the gateway takes.";
     ContentRejected, "content-rejected", 422, "The platform refuses what is in the message.";
     RecipientUnreachable, "recipient-unreachable", 422, "The platform knows no such recipient, or the recipient has blocked the account.";

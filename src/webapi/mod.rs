@@ -25,5 +25,6 @@ pub mod outcome;
 pub mod people;
 pub mod sends;
 pub mod shapes;
+pub mod slack;
 pub mod target;
 pub mod template;

@@ -154,6 +154,14 @@ pub enum Shape {
     MessageDetail,
     /// That a message was stored.
     StoredMessage,
+    /// Slack's channel, in a list.
+    SlackPlace,
+    /// Members of the workspace, our own people, and who is who.
+    SlackUsers,
+    /// Slack's list of channels.
+    SlackChannels,
+    /// Whether somebody is there, or who is.
+    SlackPresence,
 }
 
 impl Shape {
@@ -171,6 +179,10 @@ impl Shape {
         Self::Messages,
         Self::MessageDetail,
         Self::StoredMessage,
+        Self::SlackPlace,
+        Self::SlackUsers,
+        Self::SlackChannels,
+        Self::SlackPresence,
     ];
 
     /// Its name in the OpenAPI document.
@@ -188,6 +200,10 @@ impl Shape {
             Self::Messages => "Messages",
             Self::MessageDetail => "MessageDetail",
             Self::StoredMessage => "StoredMessage",
+            Self::SlackPlace => "SlackPlace",
+            Self::SlackUsers => "SlackUsers",
+            Self::SlackChannels => "SlackChannels",
+            Self::SlackPresence => "SlackPresence",
         }
     }
 
@@ -213,6 +229,14 @@ impl Shape {
             Self::Messages => "a list of messages, oldest first, [] when there are none",
             Self::MessageDetail => "the message with its parts, tries and the platform's words",
             Self::StoredMessage => "that the message was stored, and its id",
+            Self::SlackPlace => {
+                "a list of the Slack channel that it went to; true while the message is on its way"
+            }
+            Self::SlackUsers => {
+                "the members of the workspace, the gateway's agents, and which member is which agent"
+            }
+            Self::SlackChannels => "Slack's own list of its channels, archived ones included",
+            Self::SlackPresence => "online or offline; with `list`, the ids of who is online",
         }
     }
 }

@@ -139,6 +139,10 @@ fn answer(function: &str, message: MessageId, answers: &[String]) -> Value {
         }
         // The platform's token that stood last here is the gateway's own business now: empty.
         "wechat-send-message" => json!([first().to_string(), ""]),
+        // Slack's channel; the caller fills it in where the answer does not name it.
+        "send-slack-message" => first()
+            .get("channel")
+            .map_or_else(|| json!([]), |channel| json!([channel])),
         "gbm-send-message" => {
             let attachments = answers.get(1..).unwrap_or_default();
             json!([first().to_string(), attachments, ""])

@@ -126,9 +126,14 @@ pub(super) async fn deliver(
         template: content.template.clone(),
         expires_at: options.expires_in_ms.map(|_| deadline_at),
         mail: content.mail.clone(),
+        author: content.in_name_of.clone(),
         ..Outgoing::new(MessageId(0), address)
     };
-    let parts = live.channel.plan(&outgoing)?;
+    let mut parts = live.channel.plan(&outgoing)?;
+    if live.channel.mirror().is_some() && matches!(target, Target::Conversation(_)) {
+        // A mirror's place may not be known yet: each part goes where the conversation then is.
+        parts.iter_mut().for_each(|part| part.to = String::new());
+    }
     let parts = parts
         .iter()
         .map(|part| serde_json::to_string(part).map_err(|e| internal(&e.to_string())))
@@ -148,6 +153,7 @@ pub(super) async fn deliver(
         deadline_at,
         idempotency: options.idempotency(function, args),
         stored: options.stored,
+        mirror_of: None,
     };
     let (accepted, wakes) = api
         .gateway

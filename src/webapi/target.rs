@@ -126,7 +126,7 @@ pub async fn mail(
 }
 
 /// The recipient of an address, over a channel.
-fn to_address(live: &Arc<LiveChannel>, argument: &str, address: &str) -> Result<To, ApiError> {
+pub fn to_address(live: &Arc<LiveChannel>, argument: &str, address: &str) -> Result<To, ApiError> {
     let recipient: Recipient = live
         .channel
         .recipient(address)

@@ -24,6 +24,7 @@ mod operators;
 mod order;
 mod redis;
 mod repeats;
+mod slack;
 mod start;
 mod statuses;
 mod talk;

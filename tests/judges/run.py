@@ -20,7 +20,6 @@ OF_THE_SERVICE = ("compose", "events", "smtp")
 # Kinds without a judge, and why. A kind that is neither judged nor listed here fails the run, and so
 # does one that is both.
 WITHOUT_A_JUDGE = {
-    "slack": "not written yet: slack_sdk",
 }
 
 

@@ -33,7 +33,7 @@ use wire::parse_message;
 struct Slack {
     api: Api,
     capabilities: Capabilities,
-    mirror: Option<Mirror>,
+    mirror: Mirror,
 }
 
 /// Builds a channel from its own keys.
@@ -42,17 +42,15 @@ struct Slack {
 /// When a key is missing, unknown or of the wrong form.
 pub fn build(common: &Common, settings: Value) -> Result<Arc<dyn Channel>, SettingsError> {
     let settings = Settings::read(settings)?;
-    // Without a place or a wish for channels of their own there is nowhere to show conversations.
-    let has_place = settings.default_channel.is_some() || settings.layout == Layout::Channel;
     let agent = |(member, user): (&String, &String)| {
         Some((member.clone(), user.parse().map(UserId).ok()?))
     };
-    let mirror = has_place.then(|| Mirror {
+    let mirror = Mirror {
         channels: settings.mirror.clone(),
         internal_prefix: settings.internal_prefix.clone(),
         shows_author: settings.post_as_customer,
         agents: settings.agents.iter().filter_map(agent).collect(),
-    });
+    };
     Ok(Arc::new(Slack {
         api: Api::new(common, settings),
         capabilities: plan::capabilities(),
@@ -122,7 +120,7 @@ impl Channel for Slack {
     }
 
     fn mirror(&self) -> Option<&Mirror> {
-        self.mirror.as_ref()
+        Some(&self.mirror)
     }
 
     fn mirror_begins(&self, person: &str, conversation: ConversationId) -> Option<String> {

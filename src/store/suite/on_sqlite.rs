@@ -28,6 +28,8 @@ mod mailboxes;
 mod media;
 #[path = "messages.rs"]
 mod messages;
+#[path = "mirror.rs"]
+mod mirror;
 #[path = "people.rs"]
 mod people;
 #[path = "plans.rs"]

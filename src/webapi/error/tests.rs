@@ -37,6 +37,7 @@ const PUBLISHED: &[(u16, &[&str])] = &[
             "idempotency-conflict",
             "duplicate-email",
             "channel-not-configured",
+            "slack-not-active",
         ],
     ),
     (413, &["payload-too-large"]),

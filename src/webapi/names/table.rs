@@ -156,6 +156,38 @@ const CONVERSATION_SEND_ERRORS: &[Code] = &[
     Code::PlatformError,
 ];
 
+const SLACK: Argument = may(
+    "channel",
+    Word,
+    "The id of our channel of kind slack. Needed only where there are several.",
+);
+
+const SLACK_ERRORS: &[Code] = &[
+    Code::SlackNotActive,
+    Code::ChannelNotFound,
+    Code::PlatformAuthFailed,
+    Code::PlatformError,
+];
+
+const SLACK_PRESENCE_ERRORS: &[Code] = &[
+    Code::SlackNotActive,
+    Code::ChannelNotFound,
+    Code::UserNotFound,
+    Code::PlatformAuthFailed,
+    Code::PlatformError,
+];
+
+const SLACK_SEND_ERRORS: &[Code] = &[
+    Code::SlackNotActive,
+    Code::UserNotFound,
+    Code::ChannelNotFound,
+    Code::MessageNotFound,
+    Code::IdempotencyConflict,
+    Code::ContentRejected,
+    Code::RecipientUnreachable,
+    Code::PlatformError,
+];
+
 /// Every function, in the order of the documentation.
 pub static FUNCTIONS: &[Function] = &[
     Function {
@@ -294,6 +326,72 @@ pub static FUNCTIONS: &[Function] = &[
         shared: &[SEND, STORED],
         response: Shape::PlatformAnswer,
         errors: SEND_ERRORS,
+    },
+    Function {
+        name: "send-slack-message",
+        summary: "Sends a message to Slack: to a Slack channel, or to where a user's conversation is shown.",
+        own: &[
+            may(
+                "user_id",
+                Id,
+                "The user whose conversation it belongs to. Needed unless `channel` is Slack's.",
+            ),
+            may(
+                "full_name",
+                Text,
+                "Who writes: shown beside the message, or at its beginning.",
+            ),
+            may(
+                "profile_image",
+                Word,
+                "Link of the writer's picture, PNG or JPEG.",
+            ),
+            MESSAGE,
+            ATTACHMENTS,
+        ],
+        shared: &[SEND],
+        response: Shape::SlackPlace,
+        errors: SLACK_SEND_ERRORS,
+    },
+    Function {
+        name: "slack-users",
+        summary: "The members of the Slack workspace, the agents, and which member is which agent.",
+        own: &[SLACK],
+        shared: &[],
+        response: Shape::SlackUsers,
+        errors: SLACK_ERRORS,
+    },
+    Function {
+        name: "slack-channels",
+        summary: "The channels of the Slack workspace, archived ones included.",
+        own: &[SLACK],
+        shared: &[],
+        response: Shape::SlackChannels,
+        errors: SLACK_ERRORS,
+    },
+    Function {
+        name: "slack-presence",
+        summary: "Whether an agent is online in Slack, or anybody, or who.",
+        own: &[
+            may(
+                "agent_id",
+                Word,
+                "The agent, or the id of a member. Without one: whether anybody is online.",
+            ),
+            may("list", Boolean, "The ids of all who are online."),
+            SLACK,
+        ],
+        shared: &[],
+        response: Shape::SlackPresence,
+        errors: SLACK_PRESENCE_ERRORS,
+    },
+    Function {
+        name: "archive-slack-channels",
+        summary: "Archives the Slack channels, except the one in which conversations are shown.",
+        own: &[SLACK],
+        shared: &[],
+        response: Shape::True,
+        errors: SLACK_ERRORS,
     },
     Function {
         name: "send-sms",

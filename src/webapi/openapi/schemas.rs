@@ -263,7 +263,12 @@ fn of_shape(shape: Shape) -> Value {
         | Shape::UserConversationItems
         | Shape::Messages
         | Shape::MessageDetail
-        | Shape::StoredMessage => inferred(&samples),
+        | Shape::StoredMessage
+        | Shape::SlackPlace
+        | Shape::SlackUsers
+        | Shape::SlackPresence => inferred(&samples),
+        // Slack's own, and as Slack changes it.
+        Shape::SlackChannels => json!({"type": "object"}),
     };
     json!({
         "description": shape.describe(),

@@ -117,6 +117,20 @@ fn message_detail(full: bool) -> MessageDetail {
 pub fn responses(shape: Shape) -> Vec<Value> {
     let both = |of: fn(bool) -> Value| vec![of(true), of(false)];
     match shape {
+        Shape::SlackPlace => vec![json!(["C0000000001"]), json!(true)],
+        Shape::SlackUsers => vec![
+            json!({
+                "slack_users": [{"id": "U0000000001", "name": "First Last"}],
+                "agents": [{"id": "3", "name": "First Last"}],
+                "saved": {"U0000000001": "3"},
+            }),
+            json!({"slack_users": [], "agents": [], "saved": {}}),
+        ],
+        Shape::SlackChannels => vec![json!({
+            "ok": true, "channels": [{"id": "C0000000001", "name": "general", "is_archived": false}],
+            "response_metadata": {"next_cursor": ""},
+        })],
+        Shape::SlackPresence => vec![json!("online"), json!(["3"])],
         Shape::PlatformAnswer => vec![json!({
             "messaging_product": "whatsapp",
             "contacts": [{"input": "+15550100", "wa_id": "15550100"}],

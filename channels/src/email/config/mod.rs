@@ -10,6 +10,9 @@ use crate::kit::settings::{self, Common};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Where the sandbox is by default; `api_base` of the configuration replaces it.
+const RELAY_BASE: &str = "http://127.0.0.1:8081/sandbox-email";
+
 /// What large providers take of one mail is 20 to 25 MB after base64.
 const SENT_BYTES: u64 = 20 * 1024 * 1024;
 /// Below this not even a page of text with its headers fits.
@@ -191,27 +194,18 @@ impl Settings {
 
 impl Keys {
     fn way(&self, common: &Common) -> Result<Way, SettingsError> {
-        match (&self.relay_secret, &common.api_base) {
-            (Some(secrets), Some(base)) => {
-                if secrets.first().is_none() {
-                    return Err(SettingsError::new("relay_secret", "nothing", "a secret"));
-                }
-                Ok(Way::Relay {
-                    base: base.trim_end_matches('/').to_owned(),
-                    secrets: secrets.clone(),
-                })
+        if let Some(secrets) = &self.relay_secret {
+            if secrets.first().is_none() {
+                return Err(SettingsError::new("relay_secret", "nothing", "a secret"));
             }
-            (Some(_), None) => Err(SettingsError::new(
-                "relay_secret",
-                "a secret without `api_base`",
-                "both: the relay is where `api_base` says",
-            )),
-            (None, _) => {
-                let url = self.smtp_url.as_ref();
-                let url = url.ok_or_else(|| SettingsError::new("smtp_url", "nothing", "a value"))?;
-                server::read("smtp_url", url.expose(), &server::SMTP).map(Way::Smtp)
-            }
+            return Ok(Way::Relay {
+                base: common.api_base(RELAY_BASE),
+                secrets: secrets.clone(),
+            });
         }
+        let url = self.smtp_url.as_ref();
+        let url = url.ok_or_else(|| SettingsError::new("smtp_url", "nothing", "a value"))?;
+        server::read("smtp_url", url.expose(), &server::SMTP).map(Way::Smtp)
     }
 
     fn mailbox(&self) -> Result<Option<Mailbox>, SettingsError> {
