@@ -189,6 +189,7 @@ impl RedisQueue {
             key: format!("{}alive", options.prefix),
             channel: channels.news.clone(),
             rebuild: News::Rebuild.write(&own).unwrap_or_default(),
+            lanes: Arc::clone(&lanes),
         };
         let tasks = vec![
             tokio::spawn(Arc::clone(&link).keep(alive, tell, first)),

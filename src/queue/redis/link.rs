@@ -58,6 +58,8 @@ pub(super) struct Alive {
     /// What is said then, and where.
     pub(super) channel: String,
     pub(super) rebuild: String,
+    /// Whoever looked in vain while there was no connection: they look again once there is one.
+    pub(super) lanes: Arc<HashMap<LaneId, Local>>,
 }
 
 /// The connection for commands.
@@ -137,6 +139,10 @@ impl Link {
                     *self.live() = Some(Live { connection, number });
                     if tries > 0 || number > 1 {
                         tracing::info!("the queue answers again");
+                        // The listener's wake-up may have come before this connection did.
+                        for local in alive.lanes.values() {
+                            local.changed.notify_one();
+                        }
                         tell(&news, News::Rebuild);
                     }
                     tries = 0;
