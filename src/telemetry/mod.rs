@@ -7,9 +7,15 @@ pub use metrics::{Metrics, MetricsError};
 
 use crate::config::{ConfigError, LogConfig, LogFormat};
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::EnvFilter;
+
+/// Libraries that write what goes over the wire into their lines, passwords of a login among it. No
+/// filter brings these lines out: what matters of a conversation with a mail server we say ourselves.
+const TALKATIVE: [&str; 2] = ["async_imap", "lettre::transport"];
 
 /// Begins to write log lines to standard error. `RUST_LOG` goes before the configured filter.
 ///
@@ -40,12 +46,12 @@ fn subscriber<W>(format: LogFormat, filter: EnvFilter, colours: bool, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let base = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let discreet = filter_fn(|line| !TALKATIVE.iter().any(|name| line.target().starts_with(name)));
+    let base = tracing_subscriber::registry().with(filter).with(discreet);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Text => Box::new(base.with_ansi(colours).finish()),
-        LogFormat::Json => Box::new(base.with_ansi(false).json().flatten_event(true).finish()),
+        LogFormat::Text => Box::new(base.with(lines.with_ansi(colours))),
+        LogFormat::Json => Box::new(base.with(lines.with_ansi(false).json().flatten_event(true))),
     }
 }
 
@@ -96,6 +102,21 @@ mod tests {
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["message"], "sent");
         assert_eq!(line["channel.id"], "support-bot");
+    }
+
+    #[test]
+    fn no_filter_brings_out_what_mail_servers_are_told() {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let filter = EnvFilter::new("trace,async_imap=trace,lettre=trace");
+        let subscriber = subscriber(LogFormat::Text, filter, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "async_imap::imap_stream", "encode: A1 LOGIN me hunter2");
+            tracing::debug!(target: "lettre::transport::smtp::client", "Wrote: AUTH hunter2");
+            tracing::trace!("ours");
+        });
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("ours") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]
