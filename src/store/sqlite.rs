@@ -7,8 +7,9 @@
 
 use super::sql::{Cell, Row, Val};
 use super::{StoreError, Tx};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OpenFlags, ToSql};
+use rusqlite::{Connection, OpenFlags, StatementStatus, ToSql};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -195,6 +196,9 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A plan must not depend on the parameters that it was made with: SQLite would make it anew, at
+    // several times the cost of running it, whenever they change.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if !read_only {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // What is acknowledged must survive the machine, not only the process.
@@ -307,6 +311,10 @@ impl ToSql for Val<'_> {
             Val::Int(v) => ToSqlOutput::Owned(Value::Integer(v)),
             Val::Bool(v) => ToSqlOutput::Owned(Value::Integer(i64::from(v))),
             Val::Text(v) => ToSqlOutput::Borrowed(ValueRef::Text(v.as_bytes())),
+            Val::Ints(_) | Val::Texts(_) => {
+                let no_sets = "SQLite is given no sets";
+                return Err(rusqlite::Error::ToSqlConversionFailure(no_sets.into()));
+            }
         })
     }
 }
@@ -364,5 +372,7 @@ fn check_placeholders(statement: &rusqlite::Statement<'_>) {
         for i in 1..=statement.parameter_count() {
             debug_assert_eq!(statement.parameter_name(i), Some(format!("${i}").as_str()));
         }
+        let again = statement.get_status(StatementStatus::RePrepare);
+        debug_assert_eq!(again, 0, "{statement:?} is planned again and again");
     }
 }
