@@ -9,8 +9,7 @@ pub mod spool;
 use crate::gateway::{Gateway, LiveChannel};
 use crate::store::StoreError;
 use crate::store::Wakes;
-use crate::store::at_once;
-use crate::store::inbound::{self, Fate, InboundBatch};
+use crate::store::inbound::{Fate, InboundBatch};
 use crate::telemetry::names;
 use spool::{Record, SpoolError};
 use std::sync::Arc;
@@ -171,11 +170,7 @@ async fn apply(
     gateway: &Gateway,
     batches: &Arc<[InboundBatch]>,
 ) -> Result<(Fates, Wakes), StoreError> {
-    let to_write = Arc::clone(batches);
-    let (fates, wakes) = gateway
-        .store
-        .write(move |tx, unit| at_once(inbound::apply(tx, unit, &to_write)))
-        .await?;
+    let (fates, wakes) = gateway.store.take_in(Arc::clone(batches)).await?;
     count(batches, &fates);
     Ok((fates, wakes))
 }

@@ -65,7 +65,7 @@ pub async fn done<S: Sql>(
     webhook: &str,
     event: i64,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE deliveries SET open = FALSE, finished_at = $1, attempts = attempts + 1,
             error = NULL WHERE event_id = $2 AND webhook_id = $3",
         vals![unit.now.0, event, webhook],
@@ -84,7 +84,7 @@ pub async fn failed<S: Sql>(
     next_at: Option<Millis>,
 ) -> Result<(), StoreError> {
     let dead = next_at.is_none();
-    sql.exec(
+    sql.later(
         "UPDATE deliveries SET attempts = attempts + 1, first_at = COALESCE(first_at, $1),
             error = $2, next_at = $3, open = $4, dead = $5,
             finished_at = CASE WHEN $5 THEN $1 ELSE NULL END

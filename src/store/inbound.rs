@@ -1,7 +1,9 @@
 //! What a webhook carried, made durable: one unit, all or nothing, safe to repeat.
 
+mod set;
+
 use super::mirror::{self, What};
-use super::outbox::Unit;
+use super::outbox::{News, Unit, Wakes};
 use super::people::{
     self, ChannelInfo, FoundConversation, Origin, find_conversation, resolve_conversation,
     resolve_user, thread_key,
@@ -16,7 +18,7 @@ use serde_json::json;
 use switchboard_channels::kit::sign::sha256_hex;
 use switchboard_channels::model::{
     Attachment, ConversationId, Effect, Event, EventBody, IdentityScope, InboundMessage, MessageId,
-    Sender, Thread, UserChange, UserId,
+    Millis, ReplyToken, Sender, Thread, UserChange, UserId,
 };
 
 /// Effects are worth doing for so long after their event (design: a minute).
@@ -57,25 +59,90 @@ impl Fate {
     }
 }
 
-/// Applies batches in order; says what became of each event of each batch.
+/// Batches of one webhook while they are applied.
+struct Applying<'b> {
+    batches: &'b [InboundBatch],
+    /// What became of each event; `None`: nothing yet.
+    fates: Vec<Vec<Option<Fate>>>,
+    wakes: Wakes,
+}
+
+impl<'b> Applying<'b> {
+    fn new(batches: &'b [InboundBatch]) -> Self {
+        let fates = batches.iter().map(|b| vec![None; b.events.len()]).collect();
+        Self {
+            batches,
+            fates,
+            wakes: Wakes::default(),
+        }
+    }
+
+    fn note(&mut self, batch: usize, index: usize, fate: Fate) {
+        let place = self.fates.get_mut(batch).and_then(|b| b.get_mut(index));
+        if let Some(place) = place {
+            *place = Some(fate);
+        }
+    }
+}
+
+/// What became of a webhook.
+pub type Applied = (Vec<Vec<Fate>>, Wakes);
+
+/// Applies the batches of one webhook in order; says what became of each event of each batch.
 pub async fn apply<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     batches: &[InboundBatch],
 ) -> Result<Vec<Vec<Fate>>, StoreError> {
-    let mut fates = Vec::with_capacity(batches.len());
-    for batch in batches {
-        let mut of_batch = Vec::with_capacity(batch.events.len());
-        for event in &batch.events {
-            of_batch.push(apply_one(sql, unit, &batch.channel, event).await?);
+    let mut fates = Vec::new();
+    for (of_webhook, wakes) in apply_all(sql, unit, &[batches]).await? {
+        unit.wakes.extend(wakes);
+        fates = of_webhook;
+    }
+    Ok(fates)
+}
+
+/// Applies webhooks that came at the same moment, as if one after the other.
+pub async fn apply_all<S: Sql, B: AsRef<[InboundBatch]>>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    webhooks: &[B],
+) -> Result<Vec<Applied>, StoreError> {
+    let mut all: Vec<Applying<'_>> = webhooks.iter().map(|w| Applying::new(w.as_ref())).collect();
+    if sql.takes_sets() {
+        set::apply(sql, unit, &mut all).await?;
+    }
+    let mut applied = Vec::with_capacity(all.len());
+    for webhook in all {
+        let before = std::mem::replace(&mut unit.wakes, webhook.wakes);
+        let mut fates = Vec::with_capacity(webhook.batches.len());
+        for (batch, known) in webhook.batches.iter().zip(webhook.fates) {
+            fates.push(finish(sql, unit, batch, known).await?);
         }
-        // A webhook whose every event was seen before is a redelivery: its effects were run.
-        if of_batch.is_empty() || of_batch.iter().any(|f| *f != Fate::Duplicate) {
-            for effect in &batch.effects {
-                insert_effect(sql, unit, &batch.channel, effect).await?;
-            }
+        applied.push((fates, std::mem::replace(&mut unit.wakes, before)));
+    }
+    Ok(applied)
+}
+
+/// Applies what has no fate yet, one by one.
+async fn finish<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    batch: &InboundBatch,
+    known: Vec<Option<Fate>>,
+) -> Result<Vec<Fate>, StoreError> {
+    let mut fates = Vec::with_capacity(batch.events.len());
+    for (event, fate) in batch.events.iter().zip(known) {
+        fates.push(match fate {
+            Some(fate) => fate,
+            None => apply_one(sql, unit, &batch.channel, event).await?,
+        });
+    }
+    // A webhook whose every event was seen before is a redelivery: its effects were run.
+    if fates.is_empty() || fates.iter().any(|f| *f != Fate::Duplicate) {
+        for effect in &batch.effects {
+            insert_effect(sql, unit, &batch.channel, effect).await?;
         }
-        fates.push(of_batch);
     }
     Ok(fates)
 }
@@ -220,7 +287,7 @@ pub async fn raw<S: Sql>(
     what: &str,
     body: &str,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "INSERT INTO raw_events (channel_id, what, body, received_at) VALUES ($1, $2, $3, $4)",
         vals![&channel.id, what, body, unit.now.0],
     )
@@ -401,7 +468,7 @@ pub async fn message_came<S: Sql>(
         message.distinct_id.as_ref(),
     ];
     for (idx, platform_id) in ids.into_iter().flatten().enumerate() {
-        sql.exec(
+        sql.later(
             "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
              VALUES ($1, $2, $3, $4)",
             vals![
@@ -420,7 +487,7 @@ pub async fn message_came<S: Sql>(
         Vec::new()
     } else {
         let stored = store_attachments(sql, unit, channel, id, &message.attachments).await?;
-        sql.exec(
+        sql.later(
             "UPDATE messages SET attachments = $1 WHERE id = $2",
             vals![&attachments_text(&stored)?, id.0],
         )
@@ -433,11 +500,10 @@ pub async fn message_came<S: Sql>(
     if !message.automatic || created {
         conversation.address.clone_from(&thread.address);
     }
-    if let (Some(hours), false) = (channel.window_hours, message.from_us) {
-        let until = event.at.plus(i64::from(hours).saturating_mul(HOUR_MS));
-        conversation.window_until = conversation.window_until.max(Some(until));
+    if !message.from_us {
+        conversation.window_until = window_of(channel, event, conversation.window_until);
     }
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET last_message_id = $1, last_update_time = $2, address = $3,
             window_until = $4 WHERE id = $5",
         vals![
@@ -450,11 +516,7 @@ pub async fn message_came<S: Sql>(
     )
     .await?;
     if let Some(token) = &thread.reply_token {
-        sql.exec(
-            "UPDATE conversations SET reply_token = $1, reply_token_until = $2 WHERE id = $3",
-            vals![&token.token, token.expires_at.0, conversation.id.0],
-        )
-        .await?;
+        keep_reply_token(sql, conversation.id, token).await?;
     }
     let row = MessageRow {
         id,
@@ -496,8 +558,29 @@ pub async fn message_came<S: Sql>(
     Ok(Fate::Applied)
 }
 
-/// The events of a message that came: a new conversation first, then the message, then its list. The
-/// last one is what backends answer to; a machine must not be answered by another.
+/// Until when the platform takes free text, now that its contact has written.
+fn window_of(channel: &ChannelInfo, event: &Event, before: Option<Millis>) -> Option<Millis> {
+    let Some(hours) = channel.window_hours else {
+        return before;
+    };
+    let until = event.at.plus(i64::from(hours).saturating_mul(HOUR_MS));
+    before.max(Some(until))
+}
+
+/// Keeps a platform's one-time right to answer.
+async fn keep_reply_token<S: Sql>(
+    sql: &mut S,
+    conversation: ConversationId,
+    token: &ReplyToken,
+) -> Result<(), StoreError> {
+    sql.later(
+        "UPDATE conversations SET reply_token = $1, reply_token_until = $2 WHERE id = $3",
+        vals![&token.token, token.expires_at.0, conversation.0],
+    )
+    .await
+}
+
+/// The events of a message that came: a new conversation first, then the message, then its list.
 async fn announce<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
@@ -507,19 +590,45 @@ async fn announce<S: Sql>(
     created: bool,
     automatic: bool,
 ) -> Result<(), StoreError> {
-    let group = conversation.id.0;
     if created {
         announce_conversation(sql, unit, conversation, user, Some(message)).await?;
     }
-    if unit.wanted("message-sent") {
-        let data = payload::message_sent(conversation, message, unit.links, unit.now);
-        unit.emit(sql, "message-sent", group, &data).await?;
-    }
-    if !message.outbound && !automatic && unit.wanted("new-messages") {
-        let data = payload::new_messages(conversation, user, message, unit.links, unit.now);
-        unit.emit(sql, "new-messages", group, &data).await?;
+    let news: Vec<News> = news_of(unit, conversation, user, message, automatic).collect();
+    for News {
+        function,
+        group,
+        data,
+    } in news
+    {
+        unit.emit(sql, function, group, &data).await?;
     }
     Ok(())
+}
+
+/// The events of a message in a conversation that went on. The last one is what backends answer to; a
+/// machine must not be answered by another.
+fn news_of(
+    unit: &Unit<'_>,
+    conversation: &ConversationRow,
+    user: &UserRow,
+    message: &MessageRow,
+    automatic: bool,
+) -> impl Iterator<Item = News> {
+    let news = |function, data| News {
+        function,
+        group: conversation.id.0,
+        data,
+    };
+    let sent = unit.wanted("message-sent").then(|| {
+        let data = payload::message_sent(conversation, message, unit.links, unit.now);
+        news("message-sent", data)
+    });
+    let to_answer = !message.outbound && !automatic && unit.wanted("new-messages");
+    let new = to_answer.then(|| {
+        let data = payload::new_messages(conversation, user, message, unit.links, unit.now);
+        news("new-messages", data)
+    });
+    sent.into_iter().chain(new)
 }
 
 /// The event of a conversation that began.
@@ -653,13 +762,13 @@ pub async fn change_text<S: Sql>(
     text: &str,
     attachments: Option<&[StoredAttachment]>,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE messages SET text = $1 WHERE id = $2",
         vals![text, message.0],
     )
     .await?;
     if let Some(attachments) = attachments {
-        sql.exec(
+        sql.later(
             "UPDATE messages SET attachments = $1 WHERE id = $2",
             vals![&attachments_text(attachments)?, message.0],
         )
@@ -712,7 +821,7 @@ async fn react<S: Sql>(
     added: bool,
 ) -> Result<(), StoreError> {
     let removed: Vec<String> = if added {
-        sql.exec(
+        sql.later(
             "INSERT INTO reactions (message_id, user_id, emoji) VALUES ($1, $2, $3)
              ON CONFLICT (message_id, user_id, emoji) DO NOTHING",
             vals![message.0, user.0, emoji],
@@ -788,7 +897,7 @@ async fn user_changed<S: Sql>(
     let key = thread_key(user.id, thread.and_then(|t| t.key.as_deref()));
     let conversation = find_conversation(sql, &channel.id, &key).await?;
     if let (Some(conversation), Some(thread), "profile") = (&conversation, thread, name) {
-        sql.exec(
+        sql.later(
             "UPDATE conversations SET address = $1 WHERE id = $2",
             vals![&thread.address, conversation.id.0],
         )

@@ -98,7 +98,7 @@ pub async fn renew<S: Sql>(
 
 /// Gives a lease back.
 pub async fn release<S: Sql>(sql: &mut S, claim: &Claim) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE mailboxes SET lease_until = 0
          WHERE channel_id = $1 AND folder = $2 AND fence = $3",
         vals![&claim.channel, &claim.folder, claim.fence],
@@ -109,7 +109,7 @@ pub async fn release<S: Sql>(sql: &mut S, claim: &Claim) -> Result<(), StoreErro
 
 /// At the start of the only process: nobody reads any mailbox.
 pub async fn forget_leases<S: Sql>(sql: &mut S) -> Result<(), StoreError> {
-    sql.exec("UPDATE mailboxes SET lease_until = 0", vals![])
+    sql.later("UPDATE mailboxes SET lease_until = 0", vals![])
         .await?;
     Ok(())
 }
@@ -242,7 +242,7 @@ async fn keep<S: Sql>(
             message = Some(row.int()?);
         }
     }
-    sql.exec(
+    sql.later(
         "INSERT INTO kept_mails (key, message_id, kept_at) VALUES ($1, $2, $3)
          ON CONFLICT (key) DO UPDATE SET message_id = excluded.message_id",
         vals![key, message, unit.now.0],
@@ -253,7 +253,7 @@ async fn keep<S: Sql>(
 
 /// Notes that a mailbox was read to its end.
 pub async fn looked<S: Sql>(sql: &mut S, unit: &Unit<'_>, claim: &Claim) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE mailboxes SET looked_at = $1
          WHERE channel_id = $2 AND folder = $3 AND fence = $4",
         vals![unit.now.0, &claim.channel, &claim.folder, claim.fence],
@@ -269,7 +269,7 @@ pub async fn want<S: Sql>(
     channel: &str,
     folder: &str,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "INSERT INTO mailboxes (channel_id, folder, wanted_at) VALUES ($1, $2, $3)
          ON CONFLICT (channel_id, folder) DO UPDATE SET wanted_at = excluded.wanted_at",
         vals![channel, folder, unit.now.0],
@@ -312,7 +312,7 @@ pub async fn expired_kept<S: Sql>(
 
 /// Forgets a kept mail whose bytes are gone.
 pub async fn forget_kept<S: Sql>(sql: &mut S, key: &str) -> Result<(), StoreError> {
-    sql.exec("DELETE FROM kept_mails WHERE key = $1", vals![key])
+    sql.later("DELETE FROM kept_mails WHERE key = $1", vals![key])
         .await?;
     Ok(())
 }

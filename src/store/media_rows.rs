@@ -126,7 +126,7 @@ pub async fn stored<S: Sql>(
     if !learn(&mut message_row, idx, &key, fetched) {
         return Ok(());
     }
-    sql.exec(
+    sql.later(
         "UPDATE messages SET attachments = $1 WHERE id = $2",
         vals![&attachments_text(&message_row.attachments)?, message.0],
     )
@@ -162,7 +162,7 @@ pub async fn failed<S: Sql>(
     error: &str,
     next_at: Option<Millis>,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE media SET failures = failures + 1, error = $1, next_at = $2, state = $3
          WHERE id = $4 AND state = 'pending'",
         vals![

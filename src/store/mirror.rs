@@ -83,7 +83,7 @@ pub async fn note<S: Sql>(
     if !concerned && (desks.is_empty() || !is_shown(sql, conversation).await?) {
         return Ok(());
     }
-    sql.exec(
+    sql.later(
         "INSERT INTO mirror_jobs (conversation_id, message_id, what, created_at)
          VALUES ($1, $2, $3, $4)",
         vals![conversation.0, message.0, what.name(), unit.now.0],
@@ -431,7 +431,7 @@ pub async fn begin<S: Sql>(
         )
         .await?;
     let mirror = ConversationId(row.int()?);
-    sql.exec(
+    sql.later(
         "INSERT INTO mirrors (conversation_id, desk, mirror_id) VALUES ($1, $2, $3)",
         vals![beginning.shown.0, &desk.id, mirror.0],
     )
@@ -463,16 +463,16 @@ pub async fn place<S: Sql>(
             "UPDATE messages SET conversation_id = $1 WHERE conversation_id = $2 AND NOT outbound",
             "UPDATE mirror_jobs SET conversation_id = $1 WHERE conversation_id = $2",
         ] {
-            sql.exec(statement, vals![mirror.0, early.id.0]).await?;
+            sql.later(statement, vals![mirror.0, early.id.0]).await?;
         }
-        sql.exec(
+        sql.later(
             "UPDATE conversations SET thread_live = FALSE WHERE id = $1",
             vals![early.id.0],
         )
         .await?;
     }
     let extra = address.split(':').next().unwrap_or(address);
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET thread_key = $1, address = $2, extra = $3 WHERE id = $4",
         vals![&key, address, extra, mirror.0],
     )
@@ -511,10 +511,10 @@ pub async fn erase<S: Sql>(sql: &mut S, user: UserId) -> Result<(), StoreError> 
             "DELETE FROM mirrors WHERE mirror_id = $1",
             "DELETE FROM conversations WHERE id = $1",
         ] {
-            sql.exec(statement, vals![mirror]).await?;
+            sql.later(statement, vals![mirror]).await?;
         }
     }
-    sql.exec(
+    sql.later(
         "DELETE FROM mirror_jobs WHERE conversation_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
         vals![user.0],

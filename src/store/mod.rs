@@ -9,6 +9,7 @@
 
 pub mod deliveries;
 pub mod echoes;
+mod gather;
 pub mod inbound;
 pub mod locks;
 pub mod mailboxes;
@@ -131,9 +132,11 @@ impl Database {
     }
 }
 
-/// The store, open.
+/// The store, open. Copies are the same store.
+#[derive(Clone)]
 pub struct Store {
-    database: Database,
+    database: Arc<Database>,
+    gathered: Arc<gather::Gathered>,
     receivers: Arc<[Receiver]>,
     desks: Arc<[mirror::Desk]>,
     links: Arc<Links>,
@@ -195,7 +198,8 @@ impl Store {
             .await?;
         let links = Arc::new(Links::new(public_url, &key));
         Ok(Self {
-            database,
+            database: Arc::new(database),
+            gathered: Arc::default(),
             receivers: receivers.into(),
             desks: Arc::default(),
             links,
@@ -211,7 +215,7 @@ impl Store {
 
     /// Whether this process alone has the store, so that nothing in it can be anybody else's.
     pub fn is_embedded(&self) -> bool {
-        matches!(self.database, Database::Sqlite(_))
+        matches!(*self.database, Database::Sqlite(_))
     }
 
     /// Makes links of kept attachments.

@@ -1,10 +1,31 @@
 //! Events for the chat backend, written in the same transaction as what they tell of.
 
 use super::StoreError;
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use crate::vals;
 use serde_json::Value;
 use switchboard_channels::model::{MessageId, Millis};
+
+/// A delivery of the event that was written last: its number is not waited for. Deliveries have no
+/// numbers of their own that could come between.
+const DELIVERY: Text = Text::each(
+    "INSERT INTO deliveries (webhook_id, group_id, open, next_at, event_id)
+     VALUES ($1, $2, TRUE, $3, last_insert_rowid())",
+    "INSERT INTO deliveries (webhook_id, group_id, open, next_at, event_id)
+     VALUES ($1, $2, TRUE, $3, lastval())",
+);
+
+/// Events, numbered in their order, with their deliveries.
+const EVENTS: Text = Text::each(
+    "",
+    "WITH e AS (INSERT INTO events (uid, function, data, created_at)
+        SELECT q.uid, q.function, q.data, $4 FROM unnest($1::text[], $2::text[], $3::text[])
+            WITH ORDINALITY AS q (uid, function, data, no) ORDER BY q.no RETURNING id, uid)
+     INSERT INTO deliveries (webhook_id, group_id, open, next_at, event_id)
+        SELECT d.webhook, d.group_id, TRUE, $4, e.id
+        FROM unnest($5::text[], $6::text[], $7::bigint[]) AS d (uid, webhook, group_id)
+        JOIN e ON e.uid = d.uid",
+);
 
 /// A receiver of events.
 #[derive(Debug, Clone)]
@@ -19,6 +40,17 @@ impl Receiver {
     fn wants(&self, function: &str) -> bool {
         self.events.is_empty() || self.events.iter().any(|e| e == function)
     }
+}
+
+/// An event that is to be written.
+#[derive(Debug)]
+pub(super) struct News {
+    /// Its name.
+    pub function: &'static str,
+    /// What keeps its order: the conversation, or 0.
+    pub group: i64,
+    /// What it says.
+    pub data: Value,
 }
 
 /// What must be woken after the commit. The store knows no queue, so it only names things.
@@ -39,6 +71,13 @@ pub struct Wakes {
 }
 
 impl Wakes {
+    /// A receiver has news in a group.
+    pub(super) fn add_event(&mut self, wake: (String, i64)) {
+        if self.events.last() != Some(&wake) {
+            self.events.push(wake);
+        }
+    }
+
     /// Adds another unit's.
     pub fn extend(&mut self, other: Self) {
         self.events.extend(other.events);
@@ -98,26 +137,60 @@ impl Unit<'_> {
             super::locks::conversation(sql, self, group).await?;
         }
         let uid = format!("evt_{}", uuid::Uuid::now_v7().simple());
-        let event = sql
-            .one(
-                "INSERT INTO events (uid, function, data, created_at) VALUES ($1, $2, $3, $4)
-                 RETURNING id",
-                vals![&uid, function, &data.to_string(), self.now.0],
-            )
-            .await?
-            .int()?;
+        sql.later(
+            "INSERT INTO events (uid, function, data, created_at) VALUES ($1, $2, $3, $4)",
+            vals![&uid, function, &data.to_string(), self.now.0],
+        )
+        .await?;
         for receiver in self.receivers.iter().filter(|r| r.wants(function)) {
-            sql.exec(
-                "INSERT INTO deliveries (event_id, webhook_id, group_id, open, next_at)
-                 VALUES ($1, $2, $3, TRUE, $4)",
-                vals![event, &receiver.id, group, self.now.0],
-            )
-            .await?;
-            let wake = (receiver.id.clone(), group);
-            if self.wakes.events.last() != Some(&wake) {
-                self.wakes.events.push(wake);
-            }
+            sql.later(DELIVERY, vals![&receiver.id, group, self.now.0])
+                .await?;
+            self.wakes.add_event((receiver.id.clone(), group));
         }
         Ok(())
+    }
+
+    /// Writes events of conversations that this unit holds, in their order, where a statement takes a
+    /// set of them. Says whom to wake for what each belongs to.
+    pub(super) async fn emit_all<S: Sql>(
+        &self,
+        sql: &mut S,
+        news: &[(usize, News)],
+    ) -> Result<Vec<(usize, (String, i64))>, StoreError> {
+        if news.is_empty() {
+            return Ok(Vec::new());
+        }
+        let written = |(_, told): &(usize, News)| {
+            let uid = format!("evt_{}", uuid::Uuid::now_v7().simple());
+            (uid, told.function, told.data.to_string())
+        };
+        let written: Vec<_> = news.iter().map(written).collect();
+        let (mut of, mut receivers, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+        let mut wakes = Vec::new();
+        for ((about, told), (uid, ..)) in news.iter().zip(&written) {
+            for receiver in self.receivers.iter().filter(|r| r.wants(told.function)) {
+                of.push(Some(uid.as_str()));
+                receivers.push(Some(receiver.id.as_str()));
+                groups.push(Some(told.group));
+                wakes.push((*about, (receiver.id.clone(), told.group)));
+            }
+        }
+        let column = |of: for<'x> fn(&'x (String, &'static str, String)) -> &'x str| {
+            written.iter().map(|w| Some(of(w))).collect::<Vec<_>>()
+        };
+        sql.later(
+            EVENTS,
+            vals![
+                &column(|w| &w.0)[..],
+                &column(|w| w.1)[..],
+                &column(|w| &w.2)[..],
+                self.now.0,
+                &of[..],
+                &receivers[..],
+                &groups[..]
+            ],
+        )
+        .await?;
+        Ok(wakes)
     }
 }

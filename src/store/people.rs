@@ -4,7 +4,7 @@ use super::StoreError;
 use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::rows::{ConversationRow, UserRow, status_code};
-use super::sql::{Sql, Text};
+use super::sql::{Row, Sql, Text};
 use super::threads;
 use crate::events::payload;
 use crate::{conversation_columns, holding, user_columns, vals};
@@ -36,7 +36,7 @@ pub struct Found {
 }
 
 /// The keys under which a person is known: scope and id, the best first.
-fn keys(channel: &ChannelInfo, sender: &Sender) -> Vec<(String, String)> {
+pub(super) fn keys(channel: &ChannelInfo, sender: &Sender) -> Vec<(String, String)> {
     let scope = match channel.identity {
         IdentityScope::Channel => format!("channel:{}", channel.id),
         IdentityScope::Kind | IdentityScope::Phone | IdentityScope::Email => {
@@ -141,15 +141,20 @@ pub async fn known<S: Sql>(
         )
         .await?;
     let Some(mut row) = row else { return Ok(None) };
-    let (seen, other) = (row.opt_int()?.is_some(), row.opt_int()?);
-    let user = UserRow::read(&mut row)?;
-    // The second name is new, or somebody else's: there is something to make or to join.
-    if other != Some(user.id.0) {
-        return Ok(None);
+    let known = read_known(&mut row)?;
+    if let Some(known) = &known {
+        unit.holds(known.conversation.id.0);
     }
-    let conversation = ConversationRow::read(&mut row)?;
-    unit.holds(conversation.id.0);
-    Ok(Some(Known {
+    Ok(known)
+}
+
+/// Reads what [`known`] selects. `None`: the second name is new, or somebody else's, so there is something
+/// to make or to join.
+pub(super) fn read_known(row: &mut Row) -> Result<Option<Known>, StoreError> {
+    let (seen, other) = (row.opt_int()?.is_some(), row.opt_int()?);
+    let user = UserRow::read(row)?;
+    let conversation = ConversationRow::read(row)?;
+    Ok((other == Some(user.id.0)).then_some(Known {
         user,
         conversation,
         seen,
@@ -358,7 +363,7 @@ pub async fn update_profile<S: Sql>(
         return Ok(false);
     }
     user.last_activity = now;
-    sql.exec(
+    sql.later(
         "UPDATE users SET first_name = $1, last_name = $2, profile_image = $3, phone = $4,
             language = $5, last_activity = $6 WHERE id = $7",
         vals![
@@ -378,7 +383,7 @@ pub async fn update_profile<S: Sql>(
 
 async fn details<S: Sql>(sql: &mut S, user: UserId, profile: &Profile) -> Result<(), StoreError> {
     for (slug, name, value) in &profile.details {
-        sql.exec(
+        sql.later(
             "INSERT INTO user_details (user_id, slug, name, value) VALUES ($1, $2, $3, $4)
              ON CONFLICT (user_id, slug) DO UPDATE SET name = excluded.name, value = excluded.value
              WHERE user_details.value <> excluded.value",
@@ -403,60 +408,60 @@ async fn join<S: Sql>(
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec(
+    sql.later(
         "UPDATE identities SET user_id = $1 WHERE user_id = $2",
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec(
+    sql.later(
         // Wherever they stand: also in groups and threads that began with somebody else.
         "UPDATE messages SET user_id = $1 WHERE user_id = $2 AND user_id <> 1",
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec(
+    sql.later(
         "INSERT INTO reactions (message_id, user_id, emoji)
             SELECT message_id, $1, emoji FROM reactions WHERE user_id = $2
          ON CONFLICT (message_id, user_id, emoji) DO NOTHING",
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec("DELETE FROM reactions WHERE user_id = $1", vals![drop.0])
+    sql.later("DELETE FROM reactions WHERE user_id = $1", vals![drop.0])
         .await?;
     let (new_key, old_key) = (format!("user:{keep}"), format!("user:{drop}"));
     // Where both have a conversation, the kept user's goes on and the other only stays readable.
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET thread_live = FALSE WHERE user_id = $1 AND thread_key = $2
             AND channel_id IN (SELECT channel_id FROM conversations
                 WHERE user_id = $3 AND thread_key = $4 AND thread_live)",
         vals![drop.0, &old_key, keep.0, &new_key],
     )
     .await?;
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET thread_key = $1 WHERE user_id = $2 AND thread_key = $3",
         vals![&new_key, drop.0, &old_key],
     )
     .await?;
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET user_id = $1 WHERE user_id = $2",
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec(
+    sql.later(
         "INSERT INTO user_details (user_id, slug, name, value)
             SELECT $1, slug, name, value FROM user_details WHERE user_id = $2
          ON CONFLICT (user_id, slug) DO NOTHING",
         vals![keep.0, drop.0],
     )
     .await?;
-    sql.exec("DELETE FROM user_details WHERE user_id = $1", vals![drop.0])
+    sql.later("DELETE FROM user_details WHERE user_id = $1", vals![drop.0])
         .await?;
-    sql.exec("DELETE FROM users WHERE id = $1", vals![drop.0])
+    sql.later("DELETE FROM users WHERE id = $1", vals![drop.0])
         .await?;
     // Addresses that only the second had, now that nobody else has them.
     kept.email = kept.email.or(dropped.email);
     kept.phone = kept.phone.or(dropped.phone);
-    sql.exec(
+    sql.later(
         "UPDATE users SET email = $1, phone = $2 WHERE id = $3",
         vals![kept.email.as_ref(), kept.phone.as_ref(), keep.0],
     )
@@ -612,7 +617,7 @@ pub async fn set_status<S: Sql>(
     conversation.status_code = status;
     // The trash gives its thread up, so that the next message begins a new conversation; coming back
     // takes it again only when no other conversation has begun meanwhile.
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET status_code = $1, thread_live = CAST($1 AS BIGINT) <> 4 AND NOT EXISTS (
             SELECT 1 FROM conversations o WHERE o.channel_id = conversations.channel_id
                 AND o.thread_key = conversations.thread_key AND o.thread_live

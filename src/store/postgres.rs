@@ -25,6 +25,7 @@ mod threads;
 mod values;
 
 pub use session::Session;
+pub(super) use session::ToCome;
 
 use super::{StoreError, Tx};
 use connect::Connector;

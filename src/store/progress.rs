@@ -6,7 +6,7 @@ use super::locks::{self, Name};
 use super::mirror;
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation, known_user, thread_key};
-use super::sql::Sql;
+use super::sql::{Asked, Sql};
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::model::{DeliveryStatus, Event, MessageId, Millis, StatusUpdate};
@@ -77,7 +77,7 @@ pub async fn status_came<S: Sql>(
             Some(error) => Some(super::rows::json(error)?),
             None => None,
         };
-        sql.exec(
+        sql.later(
             "INSERT INTO early_statuses (channel_id, platform_id, status, error, received_at)
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (channel_id, platform_id, status) DO NOTHING",
             vals![
@@ -191,13 +191,13 @@ async fn advance<S: Sql>(
     if now.is_some_and(|now| now >= to) {
         return Ok(());
     }
-    sql.exec(
+    sql.later(
         "UPDATE parts SET delivery = $1 WHERE message_id = $2 AND idx = $3",
         vals![to.name(), part.message.0, part.idx],
     )
     .await?;
     if let (DeliveryStatus::Failed, Some((class, words))) = (to, error) {
-        sql.exec(
+        sql.later(
             "UPDATE messages SET error_class = $1, error_code = $2, error_message = $3
              WHERE id = $4",
             vals![class.name(), &words.code, &words.message, part.message.0],
@@ -243,7 +243,7 @@ async fn arrived<S: Sql>(
     let Some(mut row) = row else { return Ok(false) };
     let (state, attempts, failures) = (row.text()?, row.int()?, row.int()?);
     let (conversation, bulk, dead, code) = (row.int()?, row.bool()?, row.bool()?, row.text()?);
-    sql.exec(
+    sql.later(
         "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
          VALUES ($1, $2, $3, $4) ON CONFLICT (channel_id, platform_id) DO NOTHING",
         vals![channel, platform_id, part.message.0, part.idx],
@@ -279,25 +279,44 @@ pub(super) struct PartSent {
 }
 
 /// Marks a part as sent; the message does not count it yet. `None`: it was sent before.
-pub(super) async fn mark_part_sent<S: Sql>(
+async fn mark_part_sent<S: Sql>(
     sql: &mut S,
     part: PartKey,
     answer: Option<&str>,
 ) -> Result<Option<PartSent>, StoreError> {
-    let row = sql
-        .row(
-            "UPDATE parts SET state = 'sent', delivery = COALESCE(delivery, 'sent'),
-                answer = COALESCE($1, answer)
-             WHERE message_id = $2 AND idx = $3 AND state <> 'sent' RETURNING delivery",
-            vals![answer, part.message.0, part.idx],
-        )
-        .await?;
-    row.map(|mut row| {
-        Ok(PartSent {
-            fresh: row.text()? == "sent",
+    let asked = ask_mark_part_sent(sql, part, answer).await?;
+    PartSent::read(sql, asked).await
+}
+
+/// The same, to be read by [`PartSent::read`].
+pub(super) async fn ask_mark_part_sent<S: Sql>(
+    sql: &mut S,
+    part: PartKey,
+    answer: Option<&str>,
+) -> Result<Asked, StoreError> {
+    sql.ask(
+        "UPDATE parts SET state = 'sent', delivery = COALESCE(delivery, 'sent'),
+            answer = COALESCE($1, answer)
+         WHERE message_id = $2 AND idx = $3 AND state <> 'sent' RETURNING delivery",
+        vals![answer, part.message.0, part.idx],
+    )
+    .await
+}
+
+impl PartSent {
+    /// Whether a part has become sent, as asked by [`ask_mark_part_sent`].
+    pub(super) async fn read<S: Sql>(
+        sql: &mut S,
+        asked: Asked,
+    ) -> Result<Option<Self>, StoreError> {
+        let row = sql.answer(asked).await?.into_iter().next();
+        row.map(|mut row| {
+            Ok(Self {
+                fresh: row.text()? == "sent",
+            })
         })
-    })
-    .transpose()
+        .transpose()
+    }
 }
 
 /// Counts a part that was marked as sent. Says whether the message is a dead letter.
@@ -333,7 +352,7 @@ pub(super) async fn reopen_or_finish<S: Sql>(
     message: MessageId,
     conversation: i64,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE messages SET dead = FALSE, status = 'sent', error_class = NULL, error_code = NULL,
             error_message = NULL WHERE id = $1",
         vals![message.0],
@@ -351,7 +370,7 @@ pub(super) async fn reopen_or_finish<S: Sql>(
         return Ok(());
     }
     // The status did not change to `sent` through `settle`, so it is told here.
-    sql.exec(
+    sql.later(
         "UPDATE messages SET status = 'sending' WHERE id = $1",
         vals![message.0],
     )
@@ -400,14 +419,14 @@ pub async fn settle<S: Sql>(
         return Ok(());
     }
     if new == "failed" {
-        sql.exec(
+        sql.later(
             "UPDATE messages SET status = 'failed', dead = TRUE, open = FALSE, finished_at = $1
              WHERE id = $2",
             vals![unit.now.0, message.0],
         )
         .await?;
     } else {
-        sql.exec(
+        sql.later(
             // What was said of a failure that was none would depend on which came first.
             "UPDATE messages SET dead = FALSE,
                 error_class = CASE WHEN status = 'failed' THEN NULL ELSE error_class END,
@@ -470,20 +489,36 @@ pub async fn announce<S: Sql>(
 /// A status that came before its send was recorded.
 pub(super) type Early = (DeliveryStatus, Option<(Class, Words)>);
 
-/// Takes the statuses that came before this id was recorded; the furthest alone counts: a failure
-/// that was delivered after all is none to tell of.
-pub(super) async fn take_early<S: Sql>(
+/// Takes the statuses that came before this id was recorded.
+async fn take_early<S: Sql>(
     sql: &mut S,
     channel: &str,
     platform_id: &str,
 ) -> Result<Option<Early>, StoreError> {
-    let rows = sql
-        .rows(
-            "DELETE FROM early_statuses WHERE channel_id = $1 AND platform_id = $2
-             RETURNING status, error",
-            vals![channel, platform_id],
-        )
-        .await?;
+    let asked = ask_early(sql, channel, platform_id).await?;
+    read_early(sql, asked).await
+}
+
+/// The same, to be read by [`read_early`].
+pub(super) async fn ask_early<S: Sql>(
+    sql: &mut S,
+    channel: &str,
+    platform_id: &str,
+) -> Result<Asked, StoreError> {
+    sql.ask(
+        "DELETE FROM early_statuses WHERE channel_id = $1 AND platform_id = $2
+         RETURNING status, error",
+        vals![channel, platform_id],
+    )
+    .await
+}
+
+/// The furthest of them alone counts: a failure that was delivered after all is none to tell of.
+pub(super) async fn read_early<S: Sql>(
+    sql: &mut S,
+    asked: Asked,
+) -> Result<Option<Early>, StoreError> {
+    let rows = sql.answer(asked).await?;
     let mut found = Vec::with_capacity(rows.len());
     for mut row in rows {
         let (name, error) = (row.text()?, row.opt_text()?);

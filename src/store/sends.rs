@@ -187,17 +187,12 @@ pub async fn accept<S: Sql>(
         }
     };
     let scheduled = send.send_at.is_some_and(|at| at > unit.now);
-    let number = if scheduled {
-        None
-    } else {
-        Some(next_number(sql, conversation.id.0).await?)
-    };
     let message = match send.stored {
         Some(stored) => {
-            open_stored(sql, unit, send, stored, number).await?;
+            open_stored(sql, unit, send, stored, scheduled).await?;
             stored
         }
-        None => insert_message(sql, unit, send, conversation.id, number).await?,
+        None => insert_message(sql, unit, send, conversation.id, scheduled).await?,
     };
     let at_desk = mirror::is_desk(unit.desks, &send.channel.id);
     if !scheduled && !at_desk && send.mirror_of.is_none() {
@@ -218,14 +213,14 @@ pub async fn accept<S: Sql>(
         _ => None,
     };
     for (idx, body) in placed.as_ref().unwrap_or(&send.parts).iter().enumerate() {
-        sql.exec(
+        sql.later(
             "INSERT INTO parts (message_id, idx, body, state) VALUES ($1, $2, $3, 'waiting')",
             vals![message.0, i64::try_from(idx).unwrap_or(i64::MAX), body],
         )
         .await?;
     }
     if let Some(idempotency) = &send.idempotency {
-        sql.exec(
+        sql.later(
             "INSERT INTO idempotency_keys (key, function, arguments, message_id, created_at)
              VALUES ($1, $2, $3, $4, $5)",
             vals![
@@ -241,11 +236,14 @@ pub async fn accept<S: Sql>(
     // A message that was stored long ago is not the last one for being sent now.
     conversation.last_message_id = conversation.last_message_id.max(message);
     conversation.last_update_time = unit.now;
-    sql.exec(
-        "UPDATE conversations SET last_message_id = $1, last_update_time = $2 WHERE id = $3",
+    // The message has taken the number, so it is counted here, in one change of the row.
+    sql.later(
+        "UPDATE conversations SET last_message_id = $1, last_update_time = $2,
+            next_seq = next_seq + $3 WHERE id = $4",
         vals![
             conversation.last_message_id.0,
             unit.now.0,
+            i64::from(!scheduled),
             conversation.id.0
         ],
     )
@@ -312,16 +310,17 @@ async fn insert_message<S: Sql>(
     unit: &Unit<'_>,
     send: &AcceptSend,
     conversation: ConversationId,
-    number: Option<i64>,
+    scheduled: bool,
 ) -> Result<MessageId, StoreError> {
-    let scheduled = number.is_none();
     let mut row = sql
         .one(
             "INSERT INTO messages (conversation_id, user_id, outbound, text, attachments, payload,
                 status, creation_time, reply_to, function, channel_id, open, bulk, send_at,
                 scheduled, accepted_at, deadline_at, next_at, parts, seq, mirror_of)
              VALUES ($1, $2, TRUE, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $6,
-                $14, $15, $16, $17, $18) RETURNING id",
+                $14, $15, $16,
+                CASE WHEN $10 THEN (SELECT next_seq FROM conversations WHERE id = $1) END, $17)
+             RETURNING id",
             vals![
                 conversation.0,
                 send.author.0,
@@ -339,7 +338,6 @@ async fn insert_message<S: Sql>(
                 send.deadline_at.0,
                 send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
                 i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
-                number,
                 send.mirror_of.map(|m| m.0)
             ],
         )
@@ -364,14 +362,15 @@ async fn open_stored<S: Sql>(
     unit: &Unit<'_>,
     send: &AcceptSend,
     stored: MessageId,
-    number: Option<i64>,
+    scheduled: bool,
 ) -> Result<(), StoreError> {
-    let scheduled = number.is_none();
-    sql.exec(
+    sql.later(
         "UPDATE messages SET outbound = TRUE, status = 'queued', function = $1, channel_id = $2,
                 open = $3, bulk = $4, send_at = $5, scheduled = $6, accepted_at = $7,
-                deadline_at = $8, next_at = $9, parts = $10, seq = $11
-             WHERE id = $12",
+                deadline_at = $8, next_at = $9, parts = $10,
+                seq = CASE WHEN $3 THEN (SELECT next_seq FROM conversations c
+                    WHERE c.id = messages.conversation_id) END
+             WHERE id = $11",
         vals![
             &send.function,
             &send.channel.id,
@@ -383,7 +382,6 @@ async fn open_stored<S: Sql>(
             send.deadline_at.0,
             send.send_at.map_or(unit.now.0, |t| t.0.max(unit.now.0)),
             i64::try_from(send.parts.len()).unwrap_or(i64::MAX),
-            number,
             stored.0
         ],
     )
@@ -409,7 +407,7 @@ pub async fn take_number<S: Sql>(
     conversation: i64,
 ) -> Result<(), StoreError> {
     let number = next_number(sql, conversation).await?;
-    sql.exec(
+    sql.later(
         "UPDATE messages SET seq = $1 WHERE id = $2",
         vals![number, message.0],
     )
@@ -447,7 +445,7 @@ pub async fn release_scheduled<S: Sql>(
     for mut row in rows {
         let (id, conversation) = (row.int()?, row.int()?);
         let (channel, bulk) = (row.text()?, row.bool()?);
-        sql.exec(
+        sql.later(
             "UPDATE messages SET scheduled = FALSE, open = TRUE, next_at = $1 WHERE id = $2",
             vals![unit.now.0, id],
         )
@@ -514,7 +512,7 @@ pub async fn store_message<S: Sql>(
         )
         .await?;
     let id = MessageId(row.int()?);
-    sql.exec(
+    sql.later(
         "UPDATE conversations SET last_message_id = $1, last_update_time = $2 WHERE id = $3",
         vals![id.0, unit.now.0, conversation.id.0],
     )

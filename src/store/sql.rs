@@ -65,8 +65,22 @@ pub enum Val<'a> {
     Bool(bool),
     /// TEXT
     Text(&'a str),
+    /// BIGINT\[\], for statements about a set; see [`Sql::takes_sets`].
+    Ints(&'a [Option<i64>]),
+    /// TEXT\[\], likewise.
+    Texts(&'a [Option<&'a str>]),
 }
 
+impl<'a> From<&'a [Option<i64>]> for Val<'a> {
+    fn from(v: &'a [Option<i64>]) -> Self {
+        Self::Ints(v)
+    }
+}
+impl<'a> From<&'a [Option<&'a str>]> for Val<'a> {
+    fn from(v: &'a [Option<&'a str>]) -> Self {
+        Self::Texts(v)
+    }
+}
 impl From<i64> for Val<'_> {
     fn from(v: i64) -> Self {
         Self::Int(v)
@@ -189,8 +203,23 @@ impl Row {
     }
 }
 
+/// A query that was sent.
+pub struct Asked(pub(super) Answer);
+
+/// What stands behind [`Asked`].
+pub(super) enum Answer {
+    /// SQLite has answered at once.
+    There(Vec<Row>),
+    /// PostgreSQL is at it.
+    ToCome(super::postgres::ToCome),
+}
+
 /// Runs statements inside one transaction.
 pub trait Sql {
+    /// Whether a statement may be about a whole set, given as arrays. Where each statement is a round
+    /// trip, one about many rows is what makes the difference; on SQLite it makes none.
+    fn takes_sets(&self) -> bool;
+
     /// Runs a statement and says how many rows it changed.
     fn exec(
         &mut self,
@@ -206,6 +235,17 @@ pub trait Sql {
         sql: impl Into<Text>,
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Runs a query whose rows are read later, by [`answer`](Self::answer): what is asked in a row costs
+    /// one round trip on PostgreSQL. What has been asked is done whether it is read or not.
+    fn ask(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Asked, StoreError>>;
+
+    /// The rows of what was asked. Answers are read in the order of the questions.
+    fn answer(&mut self, asked: Asked) -> impl Future<Output = Result<Vec<Row>, StoreError>>;
 
     /// Runs a query and reads all of its rows. Every query is bounded by its text.
     fn rows(

@@ -150,7 +150,7 @@ pub async fn joined<S: Sql>(
 ) -> Result<(), StoreError> {
     let addresses = sender.ids.iter().chain(&sender.email).chain(people);
     for address in addresses {
-        sql.exec(
+        sql.later(
             "INSERT INTO participants (conversation_id, address) VALUES ($1, $2)
              ON CONFLICT (conversation_id, address) DO NOTHING",
             vals![conversation.0, &address.to_lowercase()],
@@ -178,7 +178,7 @@ pub async fn placed<S: Sql>(
         && conversation.title.is_empty()
     {
         conversation.title = base_subject(subject).to_owned();
-        sql.exec(
+        sql.later(
             "UPDATE conversations SET title = $1 WHERE id = $2",
             vals![&conversation.title, conversation.id.0],
         )

@@ -51,7 +51,7 @@ async fn refresh<S: Sql>(
             return Ok(Refresh::Busy);
         }
     }
-    sql.exec(
+    sql.later(
         "INSERT INTO tokens (name, value, version, expires_at, refreshing_until)
          VALUES ($1, '', 0, 0, $2)
          ON CONFLICT (name) DO UPDATE SET refreshing_until = excluded.refreshing_until",

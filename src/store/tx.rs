@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::postgres::Session;
-use super::sql::{Row, Sql, Text, Val};
+use super::sql::{Answer, Asked, Row, Sql, Text, Val};
 use futures_util::FutureExt;
 use rusqlite::Connection;
 use std::future::{Future, ready};
@@ -28,6 +28,10 @@ impl<'c> Tx<'c> {
 // Every answer is there when the call returns: on SQLite because the statement ran, on PostgreSQL
 // because the thread waited for it. That is what `at_once` relies on.
 impl Sql for Tx<'_> {
+    fn takes_sets(&self) -> bool {
+        matches!(self.0, On::Postgres(_))
+    }
+
     fn exec(
         &mut self,
         sql: impl Into<Text>,
@@ -49,6 +53,31 @@ impl Sql for Tx<'_> {
         ready(match &mut self.0 {
             On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals).map(drop),
             On::Postgres(session) => session.later(text.postgres, vals),
+        })
+    }
+
+    fn ask(
+        &mut self,
+        sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Asked, StoreError>> {
+        let text = sql.into();
+        let answer = match &mut self.0 {
+            On::Sqlite(connection) => {
+                super::sqlite::rows(connection, text.sqlite, vals).map(Answer::There)
+            }
+            On::Postgres(session) => session.ask(text.postgres, vals).map(Answer::ToCome),
+        };
+        ready(answer.map(Asked))
+    }
+
+    fn answer(&mut self, asked: Asked) -> impl Future<Output = Result<Vec<Row>, StoreError>> {
+        ready(match (&mut self.0, asked.0) {
+            (_, Answer::There(rows)) => Ok(rows),
+            (On::Postgres(session), Answer::ToCome(to_come)) => session.answer(to_come),
+            (On::Sqlite(_), Answer::ToCome(_)) => Err(StoreError::Corrupt(
+                "an answer of another database".to_owned(),
+            )),
         })
     }
 

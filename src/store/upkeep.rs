@@ -128,7 +128,7 @@ pub async fn effect<S: Sql>(
 
 /// Forgets an effect.
 pub async fn effect_done<S: Sql>(sql: &mut S, id: i64) -> Result<(), StoreError> {
-    sql.exec("DELETE FROM effects WHERE id = $1", vals![id])
+    sql.later("DELETE FROM effects WHERE id = $1", vals![id])
         .await?;
     Ok(())
 }
@@ -409,7 +409,7 @@ pub async fn retry<S: Sql>(
     let (conversation, channel, bulk) = (row.int()?, row.text()?, row.bool()?);
     let (dead, _open) = (row.bool()?, row.bool()?);
     if dead {
-        sql.exec(
+        sql.later(
             "UPDATE messages SET dead = FALSE, open = TRUE, status = 'queued', failures = 0,
                 first_failed_at = NULL, finished_at = NULL, next_at = $1, deadline_at = $2,
                 error_class = NULL, error_code = NULL, error_message = NULL WHERE id = $3",
@@ -417,20 +417,20 @@ pub async fn retry<S: Sql>(
         )
         .await?;
         // A part that the platform took and then failed to deliver is sent anew.
-        sql.exec(
+        sql.later(
             "UPDATE parts SET state = 'waiting', delivery = NULL, unsure_resends = 0
              WHERE message_id = $1 AND (state <> 'sent' OR delivery = 'failed')",
             vals![message],
         )
         .await?;
-        sql.exec(
+        sql.later(
             "UPDATE messages SET parts_sent = (SELECT COUNT(*) FROM parts p
                 WHERE p.message_id = messages.id AND p.state = 'sent') WHERE id = $1",
             vals![message],
         )
         .await?;
         // The ids of failed deliveries are no evidence for the new attempt.
-        sql.exec(
+        sql.later(
             "DELETE FROM platform_messages WHERE message_id = $1 AND idx IN
                 (SELECT idx FROM parts WHERE message_id = $1 AND state = 'waiting')",
             vals![message],
@@ -503,7 +503,7 @@ pub async fn drop_letter<S: Sql>(
     };
     let dropped = Failure::dead("dropped", "dropped by an operator");
     fail(sql, unit, MessageId(message), &dropped).await?;
-    sql.exec(
+    sql.later(
         "UPDATE messages SET dead = FALSE WHERE id = $1",
         vals![message],
     )

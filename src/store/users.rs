@@ -83,7 +83,7 @@ pub async fn add<S: Sql>(
     let id = row.int()?;
     if fields.first_name.is_none() && fields.last_name.is_none() {
         // The seeds call a nameless user "User #NUMBER".
-        sql.exec(
+        sql.later(
             "UPDATE users SET last_name = $1 WHERE id = $2",
             vals![&format!("#{id}"), id],
         )
@@ -98,7 +98,7 @@ async fn identify<S: Sql>(sql: &mut S, id: i64, fields: &UserFields) -> Result<(
     let email = fields.email.clone().flatten();
     for (scope, value) in [("phone", fields.phone.as_ref()), ("email", email.as_ref())] {
         if let Some(value) = value {
-            sql.exec(
+            sql.later(
                 "INSERT INTO identities (scope, platform_user_id, user_id) VALUES ($1, $2, $3)
                  ON CONFLICT (scope, platform_user_id) DO NOTHING",
                 vals![scope, value, id],
@@ -107,7 +107,7 @@ async fn identify<S: Sql>(sql: &mut S, id: i64, fields: &UserFields) -> Result<(
         }
     }
     for (slug, name, value) in &fields.details {
-        sql.exec(
+        sql.later(
             "INSERT INTO user_details (user_id, slug, name, value) VALUES ($1, $2, $3, $4)
              ON CONFLICT (user_id, slug) DO UPDATE SET name = excluded.name, value = excluded.value",
             vals![id, slug, name, value],
@@ -137,7 +137,7 @@ pub async fn update<S: Sql>(
     if email_taken(sql, email.as_ref(), id.0).await? {
         return Ok(UserChange::DuplicateEmail);
     }
-    sql.exec(
+    sql.later(
         "UPDATE users SET first_name = $1, last_name = $2, email = $3, phone = $4,
             profile_image = $5, user_type = $6 WHERE id = $7",
         vals![
@@ -174,7 +174,7 @@ pub async fn delete<S: Sql>(
         return Ok(None);
     }
     // What our side wrote to others stays theirs, and what of it still waits is sent.
-    sql.exec(
+    sql.later(
         "UPDATE messages SET user_id = 1 WHERE user_id = $1 AND user_id <> 1 AND outbound
             AND conversation_id NOT IN (SELECT id FROM conversations WHERE user_id = $1)",
         vals![id.0],
@@ -229,7 +229,7 @@ pub async fn delete<S: Sql>(
         "DELETE FROM identities WHERE user_id = $1",
         "DELETE FROM users WHERE id = $1",
     ] {
-        sql.exec(statement, vals![id.0]).await?;
+        sql.later(statement, vals![id.0]).await?;
     }
     unit.emit(sql, "user-deleted", 0, &json!(id.to_string()))
         .await?;
@@ -250,7 +250,7 @@ async fn hash_ids<S: Sql>(sql: &mut S, id: UserId) -> Result<(), StoreError> {
         .await?;
     for mut row in rows {
         let (channel, platform_id) = (row.text()?, row.text()?);
-        sql.exec(
+        sql.later(
             "UPDATE platform_messages SET platform_id = $1 WHERE channel_id = $2 AND platform_id = $3",
             vals![&super::inbound::hashed(&platform_id), &channel, &platform_id],
         )
@@ -266,7 +266,7 @@ const TELLING_BYTES: usize = 5;
 async fn erase_raw<S: Sql>(sql: &mut S, id: UserId) -> Result<(), StoreError> {
     for (_, known_as) in super::reads::identities(sql, id).await? {
         if known_as.len() >= TELLING_BYTES {
-            sql.exec(
+            sql.later(
                 "DELETE FROM raw_events WHERE LOWER(body) LIKE $1 ESCAPE '\\'",
                 vals![&super::reads::like(&known_as)],
             )

@@ -13,11 +13,11 @@ use super::locks::{self, Name};
 use super::mirror::{self, What};
 use super::outbox::Unit;
 use super::progress::{
-    PartKey, PartSent, announce, apply_early, count_part, mark_part_sent, mark_sent,
-    reopen_or_finish, settle, take_early,
+    PartKey, PartSent, announce, apply_early, ask_early, ask_mark_part_sent, count_part, mark_sent,
+    read_early, reopen_or_finish, settle,
 };
 use super::rows::from_json;
-use super::sql::{Sql, Text};
+use super::sql::{Asked, Sql, Text};
 use crate::events::payload;
 use crate::vals;
 use switchboard_channels::SendError;
@@ -129,26 +129,31 @@ pub async fn begin<S: Sql>(
     unit: &mut Unit<'_>,
     begin: &Begin,
 ) -> Result<Begun, StoreError> {
-    begin_for(sql, unit, begin, false).await
+    let fence = ask_fence(sql, begin).await?;
+    begin_for(sql, unit, begin, fence, false).await
 }
 
-/// The same; `repeated` says that whoever asks may have begun a part under this fence without hearing
-/// of it.
+/// The compare-and-set that keeps a stalled worker from sending beside its successor.
+async fn ask_fence<S: Sql>(sql: &mut S, begin: &Begin) -> Result<Asked, StoreError> {
+    sql.ask(
+        "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1
+         RETURNING window_until, reply_token, reply_token_until",
+        vals![begin.fence, begin.conversation.0],
+    )
+    .await
+}
+
+/// The same, with the answer to the fence; `repeated` says that whoever asks may have begun a part under
+/// this fence without hearing of it.
 async fn begin_for<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     begin: &Begin,
+    fence: Asked,
     repeated: bool,
 ) -> Result<Begun, StoreError> {
     let conversation = begin.conversation;
-    // The compare-and-set that keeps a stalled worker from sending beside its successor.
-    let won = sql
-        .row(
-            "UPDATE conversations SET fence = $1 WHERE id = $2 AND fence <= $1
-             RETURNING window_until, reply_token, reply_token_until",
-            vals![begin.fence, conversation.0],
-        )
-        .await?;
+    let won = sql.answer(fence).await?.into_iter().next();
     unit.holds(conversation.0);
     let Some(mut won) = won else {
         let row = sql
@@ -258,7 +263,7 @@ async fn begin_for<S: Sql>(
         }
         open_attempt(sql, unit, key, begin.fence).await?;
         if head.status == "queued" {
-            sql.exec(
+            sql.later(
                 "UPDATE messages SET status = 'sending' WHERE id = $1",
                 vals![message.0],
             )
@@ -373,7 +378,7 @@ impl Rights {
         let Some(token) = self.token else {
             return Ok(());
         };
-        sql.exec(
+        sql.later(
             "UPDATE conversations SET reply_token = NULL WHERE id = $1",
             vals![job.conversation.0],
         )
@@ -417,7 +422,7 @@ async fn open_attempt<S: Sql>(
     key: PartKey,
     fence: i64,
 ) -> Result<(), StoreError> {
-    sql.exec(
+    sql.later(
         "UPDATE parts SET state = 'begun', fence = $1, attempts = attempts + 1, begun_at = $2,
             heartbeat_at = $2 WHERE message_id = $3 AND idx = $4",
         vals![fence, unit.now.0, key.message.0, key.idx],
@@ -484,13 +489,26 @@ async fn record<S: Sql>(
     outcome: &str,
     words: Option<(&str, &str)>,
 ) -> Result<bool, StoreError> {
-    let new = sql.exec(
+    let asked = ask_record(sql, unit, attempt, outcome, words).await?;
+    Ok(!sql.answer(asked).await?.is_empty())
+}
+
+/// The same: it is new when the answer is a row.
+async fn ask_record<S: Sql>(
+    sql: &mut S,
+    unit: &mut Unit<'_>,
+    attempt: AttemptKey,
+    outcome: &str,
+    words: Option<(&str, &str)>,
+) -> Result<Asked, StoreError> {
+    sql.ask(
         // When a later attempt is there already, the time is that one's.
         "INSERT INTO attempts (message_id, idx, no, started_at, ended_at, outcome, code, message)
          SELECT message_id, idx, $1, CASE WHEN attempts = $1 THEN COALESCE(begun_at, $2) ELSE $2 END,
             $2, $3, $4, $5 FROM parts WHERE message_id = $6 AND idx = $7 AND NOT EXISTS (
             SELECT 1 FROM attempts a WHERE a.message_id = $6 AND a.idx = $7 AND a.no = $1
-                AND a.outcome = $3)",
+                AND a.outcome = $3)
+         RETURNING no",
         vals![
             attempt.no,
             unit.now.0,
@@ -501,8 +519,7 @@ async fn record<S: Sql>(
             attempt.part.idx
         ],
     )
-    .await?;
-    Ok(new > 0)
+    .await
 }
 
 /// A part that the platform took.
@@ -558,20 +575,31 @@ pub async fn taken<S: Sql>(
         sql.later(lock, vals![taken.conversation.0]).await?;
     }
     locks::conversation(sql, unit, taken.conversation.0).await?;
-    let new = record(sql, unit, taken.attempt, "sent", None).await?;
-    let sent = mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
-    let mut early = Vec::new();
+    // All that the answers decide comes after them; so they cost one round trip.
+    let new = ask_record(sql, unit, taken.attempt, "sent", None).await?;
+    let sent = ask_mark_part_sent(sql, key, Some(&taken.receipt.answer)).await?;
+    let mut asked = Vec::with_capacity(taken.receipt.platform_ids.len());
     for id in &taken.receipt.platform_ids {
-        sql.exec(
+        sql.later(
             "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)
              VALUES ($1, $2, $3, $4) ON CONFLICT (channel_id, platform_id) DO NOTHING",
             vals![&taken.channel, id, key.message.0, key.idx],
         )
         .await?;
-        early.extend(take_early(sql, &taken.channel, id).await?);
+        asked.push(ask_early(sql, &taken.channel, id).await?);
+    }
+    let fence = match &taken.next {
+        Some(next) => Some(ask_fence(sql, next).await?),
+        None => None,
+    };
+    let new = !sql.answer(new).await?.is_empty();
+    let sent = PartSent::read(sql, sent).await?;
+    let mut early = Vec::new();
+    for asked in asked {
+        early.extend(read_early(sql, asked).await?);
     }
     if let Some(alias) = &taken.receipt.alias {
-        sql.exec(
+        sql.later(
             "INSERT INTO identities (scope, platform_user_id, user_id)
              SELECT $1, $2, c.user_id FROM messages m JOIN conversations c
                 ON c.id = m.conversation_id WHERE m.id = $3
@@ -604,10 +632,10 @@ pub async fn taken<S: Sql>(
         let wake = (taken.channel.clone(), conversation.0, bulk);
         unit.wakes.sends.push(wake);
     }
-    let next = match &taken.next {
+    let next = match (&taken.next, fence) {
         // Said again, it may have begun the next part the first time: nobody has sent that yet.
-        Some(next) => begin_for(sql, unit, next, !new).await?,
-        None => Begun::Nothing,
+        (Some(next), Some(fence)) => begin_for(sql, unit, next, fence, !new).await?,
+        _ => Begun::Nothing,
     };
     let more = match next {
         Begun::Nothing => more(sql, conversation).await?,
@@ -827,7 +855,7 @@ pub async fn put_off<S: Sql>(
             finish_if_sent(sql, unit, key.message).await?;
         }
     }
-    sql.exec(
+    sql.later(
         "UPDATE messages SET next_at = $1, failures = failures + $2,
             first_failed_at = CASE WHEN $2 > 0 THEN COALESCE(first_failed_at, $3)
                 ELSE first_failed_at END,
@@ -862,12 +890,12 @@ pub async fn hand_back<S: Sql>(
     if !close(sql, unit, attempt, "waiting").await? {
         return Ok(false);
     }
-    sql.exec(
+    sql.later(
         "UPDATE parts SET attempts = attempts - 1 WHERE message_id = $1 AND idx = $2",
         vals![key.message.0, key.idx],
     )
     .await?;
-    sql.exec(
+    sql.later(
         "UPDATE messages SET next_at = $1 WHERE id = $2 AND open",
         vals![next_at.0, key.message.0],
     )

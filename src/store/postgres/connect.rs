@@ -20,12 +20,16 @@ const CUT_OFF: Duration = Duration::from_secs(15);
 /// - `enable_seqscan`: every statement of the service is bounded by an index, and is to go by it also
 ///   while tables are young and their statistics say that reading all of one is cheaper. Prepared
 ///   plans would outlive that age.
+/// - `plan_cache_mode`: planning takes longer than any of our statements runs, and no plan of theirs
+///   depends on the values that it is run with. While a database grows, plans are made anew all the
+///   same: see `Session::begin`.
 /// - `jit`: compiling costs more than any of our statements.
 /// - `synchronous_commit`: a server that is set to acknowledge before it wrote is overruled; one that
 ///   waits for its standbys keeps doing so.
 /// - The timeouts end what holds rows that everybody wants: a session whose process was stopped in
 ///   the middle of a unit, or a lock that is not given back.
-const SESSION: &str = "SET enable_seqscan = off; SET jit = off; SET lock_timeout = '10s'; \
+const SESSION: &str = "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; \
+    SET jit = off; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '20s'; SET client_min_messages = warning; \
     SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') = 'off'";

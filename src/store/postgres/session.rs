@@ -21,6 +21,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// it is not stormed while it starts.
 const RECONNECT_AFTER: Duration = Duration::from_millis(300);
 
+/// Plans that were made for empty tables are bad ones for full ones, and the server only makes them
+/// anew once it has looked at the tables, minutes later. So a connection lets its plans go after so many
+/// transactions, and again whenever their number has grown fourfold.
+const FIRST_PLANS: u64 = 16;
+
 /// What became of a transaction that broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -36,10 +41,16 @@ pub(super) enum Broken {
 /// Statements that were sent and whose answers are still to come.
 type Sent = BoxFuture<'static, Result<(), Error>>;
 
+/// Rows that are still to come.
+pub(in super::super) type ToCome = BoxFuture<'static, Result<Vec<tokio_postgres::Row>, Error>>;
+
 struct Link {
     client: Arc<Client>,
     prepared: HashMap<&'static str, Statement>,
     sent: Vec<Sent>,
+    /// Transactions that were begun, and how many there will be when plans are next let go.
+    begun: u64,
+    renewal: u64,
 }
 
 /// A connection, made when it is needed and made again when it was lost.
@@ -86,6 +97,13 @@ impl Session {
     pub(super) fn begin(&mut self, text: &'static str) -> Result<(), StoreError> {
         self.broken = None;
         self.connect()?;
+        if let Some(link) = &mut self.link {
+            link.begun += 1;
+            if link.begun == link.renewal {
+                link.renewal = link.renewal.saturating_mul(4);
+                self.send_text("DISCARD PLANS")?;
+            }
+        }
         self.send_text(text)
     }
 
@@ -123,6 +141,8 @@ impl Session {
                     client: Arc::new(client),
                     prepared: HashMap::new(),
                     sent: Vec::new(),
+                    begun: 0,
+                    renewal: FIRST_PLANS,
                 });
                 Ok(())
             }
@@ -155,13 +175,8 @@ impl Session {
         Ok(())
     }
 
-    /// The first poll hands the message to the connection; nothing is written before the thread waits,
-    /// so what is sent in a row goes out together.
-    fn send(link: &mut Link, mut call: Sent) {
-        match (&mut call).now_or_never() {
-            None => link.sent.push(call),
-            Some(result) => link.sent.push(Box::pin(std::future::ready(result))),
-        }
+    fn send(link: &mut Link, call: Sent) {
+        link.sent.push(sent(call));
     }
 
     /// Ends a transaction that wrote nothing, without waiting.
@@ -217,19 +232,32 @@ impl Session {
         Ok(())
     }
 
+    pub(in super::super) fn ask(
+        &mut self,
+        sql: &'static str,
+        vals: &[Val<'_>],
+    ) -> Result<ToCome, StoreError> {
+        let statement = self.prepared(sql)?;
+        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
+        let params = Param::all(vals);
+        let call = async move {
+            let rows = client.query_raw(&statement, params).await?;
+            pin!(rows).try_collect().await
+        };
+        Ok(sent(Box::pin(call)))
+    }
+
+    pub(in super::super) fn answer(&mut self, to_come: ToCome) -> Result<Vec<Row>, StoreError> {
+        self.wait(to_come)?.iter().map(values::row).collect()
+    }
+
     pub(in super::super) fn rows(
         &mut self,
         sql: &'static str,
         vals: &[Val<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let statement = self.prepared(sql)?;
-        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
-        let params = Param::all(vals);
-        let rows: Vec<tokio_postgres::Row> = self.wait(async move {
-            let rows = client.query_raw(&statement, params).await?;
-            pin!(rows).try_collect().await
-        })?;
-        rows.iter().map(values::row).collect()
+        let to_come = self.ask(sql, vals)?;
+        self.answer(to_come)
     }
 
     /// Waits for an answer, and for those of everything that was sent before. The first error is the
@@ -294,6 +322,17 @@ impl Session {
             Some("22" | "42") => StoreError::Corrupt(text),
             _ => self.unavailable(&text),
         }
+    }
+}
+
+/// The first poll hands the message to the connection; nothing is written before the thread waits, so
+/// what is sent in a row goes out together.
+fn sent<T: Send + 'static>(
+    mut call: BoxFuture<'static, Result<T, Error>>,
+) -> BoxFuture<'static, Result<T, Error>> {
+    match (&mut call).now_or_never() {
+        None => call,
+        Some(result) => Box::pin(std::future::ready(result)),
     }
 }
 

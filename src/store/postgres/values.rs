@@ -13,6 +13,8 @@ pub(super) enum Param {
     Int(i64),
     Bool(bool),
     Text(String),
+    Ints(Vec<Option<i64>>),
+    Texts(Vec<Option<String>>),
 }
 
 impl Param {
@@ -23,6 +25,11 @@ impl Param {
                 Val::Int(v) => Self::Int(v),
                 Val::Bool(v) => Self::Bool(v),
                 Val::Text(v) => Self::Text(storable(v).into_owned()),
+                Val::Ints(v) => Self::Ints(v.to_vec()),
+                Val::Texts(v) => {
+                    let owned = |text: &Option<&str>| text.map(|t| storable(t).into_owned());
+                    Self::Texts(v.iter().map(owned).collect())
+                }
             })
             .collect()
     }
@@ -53,6 +60,8 @@ impl ToSql for Param {
             Self::Text(v) if matches!(*ty, Type::TEXT | Type::VARCHAR | Type::JSON) => {
                 v.as_str().to_sql(&Type::TEXT, out)
             }
+            Self::Ints(v) if *ty == Type::INT8_ARRAY => v.to_sql(ty, out),
+            Self::Texts(v) if *ty == Type::TEXT_ARRAY => v.to_sql(ty, out),
             other => Err(format!("{other:?} where the statement has {ty}").into()),
         }
     }

@@ -145,3 +145,41 @@ async fn a_statement_that_nobody_waited_for_fails_its_unit() {
     store.write(|tx, _| mark(tx, "next")).await.unwrap();
     assert_eq!(bench.marks().await, ["next", "taken"]);
 }
+
+#[tokio::test]
+async fn a_webhook_that_cannot_be_written_takes_no_other_with_it() {
+    let bench = Bench::open().await;
+    for person in ["ann", "bob"] {
+        let first = format!("first of {person}");
+        bench.came(wrote(person, &first)).await;
+    }
+    bench
+        .meddle("ALTER TABLE messages ADD CONSTRAINT no_bad CHECK (text NOT LIKE '%bad%')")
+        .await;
+    let take = |person: &'static str, key: &'static str| {
+        let hook = InboundBatch {
+            channel: bot(),
+            events: vec![wrote(person, key)],
+            effects: Vec::new(),
+        };
+        bench.store().take_in(vec![hook].into())
+    };
+    let (one, bad, two, copy, new) = tokio::join!(
+        take("ann", "one"),
+        take("bob", "bad"),
+        take("bob", "two"),
+        take("ann", "one"),
+        take("cid", "three"),
+    );
+    // The database goes to another test afterwards.
+    bench
+        .meddle("ALTER TABLE messages DROP CONSTRAINT no_bad")
+        .await;
+    assert!(matches!(bad, Err(StoreError::Taken(_))), "{bad:?}");
+    let fate = |taken: Result<(Vec<Vec<Fate>>, Wakes), StoreError>| taken.unwrap().0.concat();
+    assert_eq!(fate(two), [Fate::Applied]);
+    assert_eq!(fate(new), [Fate::Applied]);
+    let mut copies = [fate(one), fate(copy)].concat();
+    copies.sort_by_key(|fate| fate.name());
+    assert_eq!(copies, [Fate::Applied, Fate::Duplicate]);
+}

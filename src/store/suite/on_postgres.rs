@@ -36,6 +36,8 @@ mod mirror;
 mod people;
 #[path = "quotes.rs"]
 mod quotes;
+#[path = "sets.rs"]
+mod sets;
 #[path = "statuses.rs"]
 mod statuses;
 #[path = "threads.rs"]

@@ -1,7 +1,7 @@
 //! No hot statement reads a whole table: every statement of the hot units is explained while it runs.
 
 use super::*;
-use crate::store::sql::{Row, Text, Val};
+use crate::store::sql::{Asked, Row, Text, Val};
 use crate::store::work::PutOff;
 use crate::store::{deliveries, media_rows, upkeep};
 use std::collections::BTreeMap;
@@ -35,6 +35,10 @@ impl Explained<'_, '_> {
 }
 
 impl Sql for Explained<'_, '_> {
+    fn takes_sets(&self) -> bool {
+        self.tx.takes_sets()
+    }
+
     async fn exec(&mut self, sql: impl Into<Text>, vals: &[Val<'_>]) -> Result<u64, StoreError> {
         let text = sql.into();
         self.explain(text.sqlite, vals).await?;
@@ -45,6 +49,16 @@ impl Sql for Explained<'_, '_> {
         let text = sql.into();
         self.explain(text.sqlite, vals).await?;
         self.tx.later(text, vals).await
+    }
+
+    async fn ask(&mut self, sql: impl Into<Text>, vals: &[Val<'_>]) -> Result<Asked, StoreError> {
+        let text = sql.into();
+        self.explain(text.sqlite, vals).await?;
+        self.tx.ask(text, vals).await
+    }
+
+    async fn answer(&mut self, asked: Asked) -> Result<Vec<Row>, StoreError> {
+        self.tx.answer(asked).await
     }
 
     async fn rows(
