@@ -129,8 +129,10 @@ pub async fn begin<S: Sql>(
     unit: &mut Unit<'_>,
     begin: &Begin,
 ) -> Result<Begun, StoreError> {
+    // Whether the fence is ours decides only what is done with the head.
     let fence = ask_fence(sql, begin).await?;
-    begin_for(sql, unit, begin, fence, false).await
+    let head = ask_head(sql, begin.conversation).await?;
+    begin_for(sql, unit, begin, (fence, Some(head)), false).await
 }
 
 /// The compare-and-set that keeps a stalled worker from sending beside its successor.
@@ -143,13 +145,13 @@ async fn ask_fence<S: Sql>(sql: &mut S, begin: &Begin) -> Result<Asked, StoreErr
     .await
 }
 
-/// The same, with the answer to the fence; `repeated` says that whoever asks may have begun a part under
-/// this fence without hearing of it.
+/// The same, once the fence is asked for, and perhaps the head; `repeated` says that whoever asks may have
+/// begun a part under this fence without hearing of it.
 async fn begin_for<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     begin: &Begin,
-    fence: Asked,
+    (fence, mut head): (Asked, Option<Asked>),
     repeated: bool,
 ) -> Result<Begun, StoreError> {
     let conversation = begin.conversation;
@@ -173,7 +175,11 @@ async fn begin_for<S: Sql>(
         token_until: Millis(won.opt_int()?.unwrap_or(0)),
     };
     loop {
-        let Some((head, part)) = head(sql, conversation).await? else {
+        let asked = match head.take() {
+            Some(asked) => asked,
+            None => ask_head(sql, conversation).await?,
+        };
+        let Some((head, part)) = read_head(sql, asked).await? else {
             return Ok(Begun::Nothing);
         };
         let message = head.message;
@@ -310,14 +316,10 @@ struct PartRow {
     heartbeat: i64,
 }
 
-/// The lowest unfinished message of a conversation with its first unsent part, if it has one.
-async fn head<S: Sql>(
-    sql: &mut S,
-    conversation: ConversationId,
-) -> Result<Option<(Head, Option<PartRow>)>, StoreError> {
-    let row = sql
-        .row(
-            "SELECT m.id, m.status, m.deadline_at, m.failures, m.first_failed_at, m.accepted_at,
+/// Asks for the lowest unfinished message of a conversation with its first unsent part, if it has one.
+async fn ask_head<S: Sql>(sql: &mut S, conversation: ConversationId) -> Result<Asked, StoreError> {
+    sql.ask(
+        "SELECT m.id, m.status, m.deadline_at, m.failures, m.first_failed_at, m.accepted_at,
                 EXISTS (SELECT 1 FROM messages n WHERE n.conversation_id = m.conversation_id
                     AND n.open AND n.seq > m.seq),
                 p.idx, p.body, p.state, p.fence, p.attempts, p.unsure_resends, p.begun_at,
@@ -326,9 +328,17 @@ async fn head<S: Sql>(
              WHERE m.id = (SELECT h.id FROM messages h WHERE h.conversation_id = $1 AND h.open
                 ORDER BY h.seq LIMIT 1)
              ORDER BY p.idx LIMIT 1",
-            vals![conversation.0],
-        )
-        .await?;
+        vals![conversation.0],
+    )
+    .await
+}
+
+/// Reads what [`ask_head`] asked.
+async fn read_head<S: Sql>(
+    sql: &mut S,
+    asked: Asked,
+) -> Result<Option<(Head, Option<PartRow>)>, StoreError> {
+    let row = sql.answer(asked).await?.into_iter().next();
     let Some(mut row) = row else { return Ok(None) };
     let head = Head {
         message: MessageId(row.int()?),
@@ -613,19 +623,33 @@ pub async fn taken<S: Sql>(
         // Before the message is told of and the next part begun, which goes there.
         mirror::place(sql, unit, &taken.channel, conversation, place).await?;
     }
-    let dead = match sent {
-        // Nothing was heard of it but that it is sent: what most receipts are.
-        Some(PartSent { fresh: true }) if early.is_empty() => {
-            count_sent(sql, unit, key.message).await?
+    // Nothing was heard of it but that it is sent: what most receipts are. Then most messages have no other
+    // part, and what comes next is the head of what is left.
+    let plain = matches!(sent, Some(PartSent { fresh: true })) && early.is_empty();
+    let mut head = None;
+    let whole = if plain {
+        let asked = ask_whole(sql, unit, key.message).await?;
+        if taken.next.is_some() {
+            head = Some(ask_head(sql, conversation).await?);
         }
-        _ => {
-            let dead = sent.is_some() && count_part(sql, key.message).await?;
-            for status in early {
-                apply_early(sql, unit, key, status).await?;
-            }
-            finish_if_sent(sql, unit, key.message).await?;
-            dead
+        !sql.answer(asked).await?.is_empty()
+    } else {
+        false
+    };
+    let dead = if whole {
+        announce(sql, unit, key.message).await?;
+        taken_whole(sql, unit, key.message).await?;
+        false
+    } else {
+        let dead = sent.is_some() && count_part(sql, key.message).await?;
+        for status in early {
+            apply_early(sql, unit, key, status).await?;
         }
+        if finish_if_sent(sql, unit, key.message).await? || dead {
+            // It is the head no longer, or comes back into the line.
+            head = None;
+        }
+        dead
     };
     if dead && let Some(bulk) = raised(sql, key.message).await? {
         reopen_or_finish(sql, unit, key.message, conversation.0).await?;
@@ -634,11 +658,13 @@ pub async fn taken<S: Sql>(
     }
     let next = match (&taken.next, fence) {
         // Said again, it may have begun the next part the first time: nobody has sent that yet.
-        (Some(next), Some(fence)) => begin_for(sql, unit, next, fence, !new).await?,
+        (Some(next), Some(fence)) => begin_for(sql, unit, next, (fence, head), !new).await?,
         _ => Begun::Nothing,
     };
-    let more = match next {
-        Begun::Nothing => more(sql, conversation).await?,
+    let more = match (&next, &taken.next) {
+        // Its head was looked for.
+        (Begun::Nothing, Some(_)) => None,
+        (Begun::Nothing, None) => more(sql, conversation).await?,
         _ => Some(false),
     };
     Ok(After { next, more })
@@ -659,37 +685,28 @@ async fn raised<S: Sql>(sql: &mut S, message: MessageId) -> Result<Option<bool>,
     row.map(|mut row| row.bool()).transpose()
 }
 
-/// Counts a sent part. Where it is the only one of its message, that is finished in the same statement:
-/// its status can be nothing but `sent`. Says whether the message is a dead letter.
-async fn count_sent<S: Sql>(
+/// Counts a sent part where it is the only one of its message, and finishes that in the same statement:
+/// its status can be nothing but `sent`. Done when the answer is a row.
+async fn ask_whole<S: Sql>(
     sql: &mut S,
-    unit: &mut Unit<'_>,
+    unit: &Unit<'_>,
     message: MessageId,
-) -> Result<bool, StoreError> {
-    let whole = sql
-        .exec(
-            "UPDATE messages SET parts_sent = 1, open = FALSE, finished_at = $1, status = 'sent'
-             WHERE id = $2 AND open AND parts = 1 AND parts_sent = 0
-                AND status IN ('queued', 'sending')",
-            vals![unit.now.0, message.0],
-        )
-        .await?;
-    if whole > 0 {
-        announce(sql, unit, message).await?;
-        taken_whole(sql, unit, message).await?;
-        return Ok(false);
-    }
-    let dead = count_part(sql, message).await?;
-    finish_if_sent(sql, unit, message).await?;
-    Ok(dead)
+) -> Result<Asked, StoreError> {
+    sql.ask(
+        "UPDATE messages SET parts_sent = 1, open = FALSE, finished_at = $1, status = 'sent'
+         WHERE id = $2 AND open AND parts = 1 AND parts_sent = 0
+            AND status IN ('queued', 'sending') RETURNING id",
+        vals![unit.now.0, message.0],
+    )
+    .await
 }
 
-/// Closes a message if its parts are all sent.
+/// Closes a message if its parts are all sent, and says whether they are.
 pub(super) async fn finish_if_sent<S: Sql>(
     sql: &mut S,
     unit: &mut Unit<'_>,
     message: MessageId,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let left = sql
         .row(
             "SELECT 1 FROM parts WHERE message_id = $1 AND state <> 'sent' LIMIT 1",
@@ -699,7 +716,7 @@ pub(super) async fn finish_if_sent<S: Sql>(
     if left.is_none() {
         finish_sent(sql, unit, message).await?;
     }
-    Ok(())
+    Ok(left.is_none())
 }
 
 /// Closes a message whose parts are all sent.
