@@ -20,18 +20,14 @@ const WARM_UP: usize = 4;
 
 /// One message in a webhook.
 pub fn single(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
-    measure(rig, size, pair, report, ("inbound-single", size.hooks, 1))
+    let count = size.of(pair, size.hooks);
+    measure(rig, size, pair, report, ("inbound-single", count, 1))
 }
 
 /// Twenty messages in a webhook.
 pub fn batch(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
-    measure(
-        rig,
-        size,
-        pair,
-        report,
-        ("inbound-batch", size.batches, BATCH),
-    )
+    let count = size.of(pair, size.batches);
+    measure(rig, size, pair, report, ("inbound-batch", count, BATCH))
 }
 
 fn webhooks(rig: &Rig, count: usize, messages: usize) -> Vec<Vec<u8>> {
@@ -50,10 +46,12 @@ fn measure(
     report: &mut Report,
     (name, count, messages): (&'static str, usize, usize),
 ) -> Result<()> {
+    let double = rig.double()?;
     let (plain, durable) = (rig.bare(None)?, rig.bare(Some(pair))?);
     let gateway = rig.gateway(Setup {
         pair,
-        ..Setup::default()
+        double: Some(double.at),
+        events: false,
     })?;
     let warm = webhooks(rig, (count / WARM_UP).max(1), messages);
     for server in [&plain, &durable, &gateway] {
