@@ -1,15 +1,16 @@
 //! The limit of a webhook: a bare endpoint that checks the signature, parses the JSON and, for the
-//! durable form, inserts one row in a grouped commit before it answers. It de-duplicates nothing,
-//! knows no users and no conversations.
+//! durable form, inserts one row, or one per message, in a grouped commit before it answers. It
+//! de-duplicates nothing, knows no users and no conversations.
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Result;
 use clap::Args;
+use serde_json::Value;
 use std::path::PathBuf;
 use switchboard_channels::kit::sign::hmac_sha256;
 use tokio::sync::{mpsc, oneshot};
 
-/// Rows of one commit, as many as the gateway takes.
+/// Webhooks of one commit, as many as the gateway takes.
 const GROUP_MAX: usize = 256;
 
 /// How the endpoint is started.
@@ -24,17 +25,22 @@ pub struct Options {
     /// URL of a PostgreSQL database, in place of the file.
     #[arg(long, conflicts_with = "sqlite")]
     postgres: Option<String>,
+    /// A row per message, not per webhook.
+    #[arg(long)]
+    per_message: bool,
     /// The secret that signs.
     #[arg(long)]
     secret: String,
 }
 
-type Row = (String, oneshot::Sender<()>);
+/// The rows of a webhook, and who waits for them.
+type Rows = (Vec<String>, oneshot::Sender<()>);
 
 #[derive(Clone)]
 struct Bare {
     secret: String,
-    rows: Option<mpsc::UnboundedSender<Row>>,
+    per_message: bool,
+    rows: Option<mpsc::UnboundedSender<Rows>>,
 }
 
 /// Serves until it is killed.
@@ -60,6 +66,7 @@ pub fn serve(options: Options) -> Result<()> {
     };
     let bare = Bare {
         secret: options.secret,
+        per_message: options.per_message,
         rows,
     };
     actix_web::rt::System::new().block_on(async move {
@@ -78,16 +85,18 @@ pub fn serve(options: Options) -> Result<()> {
 }
 
 /// One thread, one transaction for all that wait together.
-fn write(connection: &rusqlite::Connection, mut rows: mpsc::UnboundedReceiver<Row>) -> Option<()> {
+fn write(connection: &rusqlite::Connection, mut rows: mpsc::UnboundedReceiver<Rows>) -> Option<()> {
     while let Some(first) = rows.blocking_recv() {
         connection.execute_batch("BEGIN IMMEDIATE").ok()?;
         let mut group = Vec::with_capacity(GROUP_MAX);
         let mut next = Some(first);
-        while let Some((body, reply)) = next.take() {
+        while let Some((bodies, reply)) = next.take() {
             let mut insert = connection
                 .prepare_cached("INSERT INTO rows (body) VALUES ($1)")
                 .ok()?;
-            insert.execute([&body]).ok()?;
+            for body in &bodies {
+                insert.execute([body]).ok()?;
+            }
             group.push(reply);
             if group.len() < GROUP_MAX {
                 next = rows.try_recv().ok();
@@ -102,7 +111,7 @@ fn write(connection: &rusqlite::Connection, mut rows: mpsc::UnboundedReceiver<Ro
 }
 
 /// The same with one statement for all that wait together, into a table of its own.
-async fn insert(url: String, port: u16, mut rows: mpsc::UnboundedReceiver<Row>) -> Result<()> {
+async fn insert(url: String, port: u16, mut rows: mpsc::UnboundedReceiver<Rows>) -> Result<()> {
     let client = crate::servers::connect(&url).await?;
     client
         .batch_execute(&format!(
@@ -115,12 +124,12 @@ async fn insert(url: String, port: u16, mut rows: mpsc::UnboundedReceiver<Row>) 
             "INSERT INTO rows{port} (body) SELECT unnest($1::text[])"
         ))
         .await?;
-    while let Some((body, reply)) = rows.recv().await {
-        let (mut bodies, mut group) = (vec![body], vec![reply]);
+    while let Some((mut bodies, reply)) = rows.recv().await {
+        let mut group = vec![reply];
         while group.len() < GROUP_MAX
-            && let Ok((body, reply)) = rows.try_recv()
+            && let Ok((more, reply)) = rows.try_recv()
         {
-            bodies.push(body);
+            bodies.extend(more);
             group.push(reply);
         }
         client.execute(&insert, &[&bodies]).await?;
@@ -131,6 +140,25 @@ async fn insert(url: String, port: u16, mut rows: mpsc::UnboundedReceiver<Row>) 
     Ok(())
 }
 
+/// What a list in an object holds.
+fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// The messages of a webhook, each as its text.
+fn messages(webhook: &Value) -> Vec<String> {
+    list(webhook, "entry")
+        .flat_map(|entry| list(entry, "changes"))
+        .filter_map(|change| change.get("value"))
+        .flat_map(|value| list(value, "messages"))
+        .map(Value::to_string)
+        .collect()
+}
+
 async fn receive(bare: web::Data<Bare>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let signature = request.headers().get("x-hub-signature-256");
     let signature = signature.and_then(|s| s.to_str().ok()).unwrap_or_default();
@@ -139,13 +167,17 @@ async fn receive(bare: web::Data<Bare>, request: HttpRequest, body: web::Bytes) 
     if given.is_ok_and(|given| given != expected) {
         return HttpResponse::Unauthorized().finish();
     }
-    if serde_json::from_slice::<serde_json::Value>(&body).is_err() {
+    let Ok(webhook) = serde_json::from_slice::<Value>(&body) else {
         return HttpResponse::BadRequest().finish();
-    }
+    };
     if let Some(rows) = &bare.rows {
         let (reply, done) = oneshot::channel();
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if rows.send((text, reply)).is_err() || done.await.is_err() {
+        let bodies = if bare.per_message {
+            messages(&webhook)
+        } else {
+            vec![String::from_utf8_lossy(&body).into_owned()]
+        };
+        if rows.send((bodies, reply)).is_err() || done.await.is_err() {
             return HttpResponse::ServiceUnavailable().finish();
         }
     }

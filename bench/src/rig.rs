@@ -56,8 +56,17 @@ pub struct Rig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shared {
     Double,
-    Bare(Option<Pair>),
+    Bare(Option<(Pair, Rows)>),
     Gateway(Setup),
+}
+
+/// What the bare endpoint makes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// A row per webhook.
+    PerWebhook,
+    /// A row per message.
+    PerMessage,
 }
 
 /// A process that ends with its owner.
@@ -244,16 +253,19 @@ impl Rig {
         Ok(running)
     }
 
-    /// The bare endpoint; `durable` adds one row per webhook, in that store.
-    pub fn bare(&self, durable: Option<Pair>) -> Result<Rc<Running>> {
+    /// The bare endpoint; `durable` adds rows in that store.
+    pub fn bare(&self, durable: Option<(Pair, Rows)>) -> Result<Rc<Running>> {
         self.share(Shared::Bare(durable), || self.start_bare(durable))
     }
 
-    fn start_bare(&self, durable: Option<Pair>) -> Result<Running> {
+    fn start_bare(&self, durable: Option<(Pair, Rows)>) -> Result<Running> {
         let at = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bare", "--secret", SECRET, "--port", &at.port().to_string()]);
-        match (durable, self.scaled_out()) {
+        if matches!(durable, Some((_, Rows::PerMessage))) {
+            command.arg("--per-message");
+        }
+        match (durable.map(|(pair, _)| pair), self.scaled_out()) {
             (Some(Pair::Embedded), _) => {
                 command.arg("--sqlite").arg(self.place()?.join("bare.db"));
             }
