@@ -499,6 +499,26 @@ impl Running {
         }
     }
 
+    /// Waits until nothing is under way in lanes of the gateway.
+    pub fn until_still(&self, names: &[String]) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let text = load::once(self.at, &authorized("GET", "/admin/lanes", ""))?;
+            let answer: Value = serde_json::from_str(&text)?;
+            let lanes = answer.get("response").and_then(Value::as_array);
+            let lanes = lanes.context("the gateway says nothing of its lanes")?;
+            let moves = |lane: &Value| {
+                let named = |name: &String| lane.get("lane").is_some_and(|l| l == name.as_str());
+                names.iter().any(named) && lane.get("in_flight").is_none_or(|n| *n != 0)
+            };
+            if !lanes.iter().any(moves) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "a paused lane goes on");
+            std::thread::sleep(LOOK * 10);
+        }
+    }
+
     /// Pauses or resumes a lane of the gateway.
     pub fn lane(&self, lane: &str, what: &str) -> Result<()> {
         let path = format!("/admin/lanes/{lane}/{what}");

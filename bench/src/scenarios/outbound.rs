@@ -41,6 +41,9 @@ pub fn drain(
     for lane in &names {
         gateway.lane(lane, "pause")?;
     }
+    // Who works on a conversation goes on with its next message in spite of the pause, which would
+    // then be sent, and be counted, before its turn begins.
+    gateway.until_still(&names)?;
     let calls: Vec<Vec<u8>> = (0..each)
         .flat_map(|n| {
             lanes
