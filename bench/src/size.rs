@@ -60,7 +60,8 @@ impl Size {
     pub fn full(long: bool) -> Self {
         Self {
             rounds: 5,
-            event_rounds: 3,
+            // A turn leaves tens of thousands of events, which the next would have to wait for.
+            event_rounds: 1,
             slow_rounds: 3,
             scaled_out_part: 1,
             shares: false,
