@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 /// A lane that hangs does so for this long (the platform's side of the isolation scenario).
@@ -30,6 +31,8 @@ struct State {
     delay: Duration,
     /// Paths that begin so hang.
     hang: Option<String>,
+    /// Lets go what hangs.
+    released: Rc<Notify>,
     /// When each request came, in microseconds.
     arrivals: Vec<u64>,
     /// From the call to here, in microseconds.
@@ -109,7 +112,8 @@ async fn answer(path: &str, body: &str, state: &RefCell<State>) -> String {
                 _ => {}
             }
         }
-        *state.borrow_mut() = fresh;
+        let before = state.replace(fresh);
+        before.released.notify_waiters();
         return "{}".to_owned();
     }
     if path == "/ctl/stats" {
@@ -119,13 +123,19 @@ async fn answer(path: &str, body: &str, state: &RefCell<State>) -> String {
         state.borrow_mut().hooks += 1;
         return "{}".to_owned();
     }
-    let hangs = state
-        .borrow()
-        .hang
-        .as_ref()
-        .is_some_and(|h| path.starts_with(h.as_str()));
-    if hangs {
-        tokio::time::sleep(HANG).await;
+    let hangs = {
+        let state = state.borrow();
+        let hangs = state
+            .hang
+            .as_ref()
+            .is_some_and(|h| path.starts_with(h.as_str()));
+        hangs.then(|| Rc::clone(&state.released))
+    };
+    if let Some(released) = hangs
+        && tokio::time::timeout(HANG, released.notified())
+            .await
+            .is_err()
+    {
         return taken(body, 0);
     }
     let (delay, id) = {

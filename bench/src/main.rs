@@ -29,7 +29,7 @@ struct Arguments {
     /// `all`, or one scenario.
     #[command(subcommand)]
     what: What,
-    /// The short form: under a minute in all.
+    /// The short form: under fifty seconds in all.
     #[arg(long, global = true)]
     quick: bool,
     /// The long form: the store is filled with five million messages.
@@ -105,7 +105,7 @@ fn main() -> Result<()> {
     } else {
         Size::full(arguments.long)
     };
-    let rig = Rig::new(arguments.binary, arguments.folder)?;
+    let rig = Rig::new(arguments.binary, arguments.folder, size.shares)?;
     let mut report = Report::default();
     let one = |wanted: &What| match wanted {
         What::All => scenarios::ALL.to_vec(),

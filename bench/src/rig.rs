@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use switchboard_channels::kit::sign::hmac_sha256;
 
@@ -41,6 +42,31 @@ pub struct Rig {
     servers: OnceCell<Result<Servers, String>>,
     /// Whether the gateway starts over them.
     able: OnceCell<bool>,
+    /// Whether a scenario goes on with what the one before has started.
+    shares: bool,
+    /// What was started to be shared, by how it is set up.
+    shared: RefCell<Vec<(Shared, Rc<Running>)>>,
+    /// Resident memory of an idle gateway, where it was measured already, and its place.
+    pub idle: RefCell<Vec<(Pair, f64, Rc<Place>)>>,
+    /// What bare requests to a slow platform reach, which is the same beside every gateway.
+    pub slow_bare: Cell<Option<f64>>,
+}
+
+/// What scenarios can share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Double,
+    Bare(Option<(Pair, Rows)>),
+    Gateway(Setup),
+}
+
+/// What the bare endpoint makes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// A row per webhook.
+    PerWebhook,
+    /// A row per message.
+    PerMessage,
 }
 
 /// A process that ends with its owner.
@@ -60,7 +86,8 @@ impl Drop for Running {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // The servers first: their data is in the folder.
+        // Then what uses them, then the servers, whose data is in the folder.
+        self.shared.take().clear();
         drop(self.servers.take());
         std::fs::remove_dir_all(&self.folder).ok();
     }
@@ -95,7 +122,7 @@ fn free_port() -> Result<SocketAddr> {
 }
 
 /// How a gateway is set up.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Setup {
     /// Over which store and queue.
     pub pair: Pair,
@@ -107,7 +134,7 @@ pub struct Setup {
 
 impl Rig {
     /// Finds or builds the gateway and makes a folder.
-    pub fn new(binary: Option<PathBuf>, folder: Option<PathBuf>) -> Result<Self> {
+    pub fn new(binary: Option<PathBuf>, folder: Option<PathBuf>, shares: bool) -> Result<Self> {
         let binary = match binary {
             Some(binary) => binary,
             None => built()?,
@@ -123,6 +150,10 @@ impl Rig {
             next: Cell::new(0),
             servers: OnceCell::new(),
             able: OnceCell::new(),
+            shares,
+            shared: RefCell::default(),
+            idle: RefCell::default(),
+            slow_bare: Cell::new(None),
         })
     }
 
@@ -161,11 +192,14 @@ impl Rig {
     /// Whether the gateway works over both servers.
     fn able(&self) -> bool {
         *self.able.get_or_init(|| {
-            let setup = Setup {
-                pair: Pair::ScaledOut,
-                ..Setup::default()
-            };
-            self.gateway(setup).is_ok()
+            let one = self.double().and_then(|double| {
+                self.gateway(Setup {
+                    pair: Pair::ScaledOut,
+                    double: Some(double.at),
+                    events: false,
+                })
+            });
+            one.is_ok()
         })
     }
 
@@ -187,8 +221,30 @@ impl Rig {
         })
     }
 
+    /// What is shared, or what is started for the one who asks.
+    fn share(&self, what: Shared, start: impl FnOnce() -> Result<Running>) -> Result<Rc<Running>> {
+        let there = self
+            .shared
+            .borrow()
+            .iter()
+            .find(|(s, _)| *s == what)
+            .cloned();
+        if let Some((_, running)) = there {
+            return Ok(running);
+        }
+        let running = Rc::new(start()?);
+        if self.shares {
+            self.shared.borrow_mut().push((what, Rc::clone(&running)));
+        }
+        Ok(running)
+    }
+
     /// The platform's double.
-    pub fn double(&self) -> Result<Running> {
+    pub fn double(&self) -> Result<Rc<Running>> {
+        self.share(Shared::Double, || self.start_double())
+    }
+
+    fn start_double(&self) -> Result<Running> {
         let at = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["double", "--port", &at.port().to_string()]);
@@ -197,17 +253,24 @@ impl Rig {
         Ok(running)
     }
 
-    /// The bare endpoint; `durable` adds one row per webhook, in that store.
-    pub fn bare(&self, durable: Option<Pair>) -> Result<Running> {
+    /// The bare endpoint; `durable` adds rows in that store.
+    pub fn bare(&self, durable: Option<(Pair, Rows)>) -> Result<Rc<Running>> {
+        self.share(Shared::Bare(durable), || self.start_bare(durable))
+    }
+
+    fn start_bare(&self, durable: Option<(Pair, Rows)>) -> Result<Running> {
         let at = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bare", "--secret", SECRET, "--port", &at.port().to_string()]);
-        match (durable, self.scaled_out()) {
+        if matches!(durable, Some((_, Rows::PerMessage))) {
+            command.arg("--per-message");
+        }
+        match (durable.map(|(pair, _)| pair), self.scaled_out()) {
             (Some(Pair::Embedded), _) => {
                 command.arg("--sqlite").arg(self.place()?.join("bare.db"));
             }
             (Some(Pair::ScaledOut), Some(servers)) => {
-                command.arg("--postgres").arg(servers.place()?.0);
+                command.arg("--postgres").arg(servers.common());
             }
             _ => {}
         }
@@ -304,8 +367,13 @@ recipient_burst = 1000000
         Ok((running, begun.elapsed()))
     }
 
-    /// A gateway on an empty store.
-    pub fn gateway(&self, setup: Setup) -> Result<Running> {
+    /// A gateway; on an empty store, unless it is shared.
+    pub fn gateway(&self, setup: Setup) -> Result<Rc<Running>> {
+        self.share(Shared::Gateway(setup), || self.fresh(setup))
+    }
+
+    /// A gateway on an empty store, for one scenario alone.
+    pub fn fresh(&self, setup: Setup) -> Result<Running> {
         Ok(self.serve(&self.configured(setup)?)?.0)
     }
 
@@ -427,6 +495,26 @@ impl Running {
                 "{} of {count} messages came",
                 stats.count
             );
+            std::thread::sleep(LOOK * 10);
+        }
+    }
+
+    /// Waits until nothing is under way in lanes of the gateway.
+    pub fn until_still(&self, names: &[String]) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let text = load::once(self.at, &authorized("GET", "/admin/lanes", ""))?;
+            let answer: Value = serde_json::from_str(&text)?;
+            let lanes = answer.get("response").and_then(Value::as_array);
+            let lanes = lanes.context("the gateway says nothing of its lanes")?;
+            let moves = |lane: &Value| {
+                let named = |name: &String| lane.get("lane").is_some_and(|l| l == name.as_str());
+                names.iter().any(named) && lane.get("in_flight").is_none_or(|n| *n != 0)
+            };
+            if !lanes.iter().any(moves) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "a paused lane goes on");
             std::thread::sleep(LOOK * 10);
         }
     }

@@ -44,6 +44,8 @@ pub struct Servers {
     made: Cell<usize>,
 }
 
+/// The database that is there from the start.
+const FIRST: &str = "postgres";
 /// Databases of a Redis server as it comes.
 const REDIS_DATABASES: usize = 16;
 
@@ -60,13 +62,19 @@ impl Servers {
         })
     }
 
-    /// A new, empty database, and a schedule that nobody else uses.
+    /// A database for tables that get in nobody's way.
+    pub fn common(&self) -> String {
+        self.postgres.url(FIRST)
+    }
+
+    /// A new, empty database, and a schedule that nobody else uses. A database is hundreds of files:
+    /// on a busy disk it takes a second to come and to go.
     pub fn place(&self) -> Result<(String, String)> {
         let number = self.made.get() + 1;
         self.made.set(number);
         let name = format!("bench{number}");
         run(
-            &self.postgres.url("postgres"),
+            &self.postgres.url(FIRST),
             &format!("CREATE DATABASE {name}"),
         )?;
         let redis = self.redis.url();
@@ -165,7 +173,7 @@ impl Postgres {
             port,
         };
         let begun = Instant::now();
-        while run(&server.url("postgres"), "SELECT 1").is_err() {
+        while run(&server.url(FIRST), "SELECT 1").is_err() {
             ensure!(begun.elapsed() < START_MAX, "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -178,10 +186,11 @@ impl Postgres {
 }
 
 impl Drop for Postgres {
-    /// Asked, not killed: its own children end with it, and nothing of it is left in memory.
+    /// Asked, not killed: its own children end with it, and nothing of it is left in memory. Asked
+    /// to be quick: what it would carry to the disk first is thrown away next.
     fn drop(&mut self) {
         let asked = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
+            .args(["-QUIT", &self.child.id().to_string()])
             .status();
         if asked.is_err() {
             self.child.kill().ok();

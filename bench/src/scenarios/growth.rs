@@ -105,11 +105,12 @@ pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
             cpu: Vec::new(),
         });
     }
+    let count = size.of(pair, size.growth_hooks);
     for turn in 0..=size.rounds {
         for store in &mut stores {
             // Spread over everybody, so that no page is warm for being used by few.
             let hooks: Vec<Vec<u8>> = rig
-                .numbers(size.hooks)
+                .numbers(count)
                 .map(|n| {
                     webhook(std::iter::once((
                         n,
@@ -123,7 +124,7 @@ pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
             if turn > 0 {
                 store.costs.push(ratio(1e6, run.rate()));
                 let used = store.gateway.cpu_seconds()? - before;
-                store.cpu.push(used * 1e6 / size.hooks as f64);
+                store.cpu.push(used * 1e6 / count as f64);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::outbound::drain;
 use crate::report::{Bar, Figure, Report, ratio};
-use crate::rig::{LANES, Rig, Setup, Stats, middle};
+use crate::rig::{LANES, Rig, Setup, middle};
 use crate::servers::Pair;
 use crate::size::Size;
 use anyhow::Result;
@@ -12,31 +12,28 @@ const BAR: f64 = 0.95;
 /// The lane that hangs.
 const HANGS: &str = "/lane0/";
 
-/// Drains nine lanes without and beside one that hangs. A gateway of its own for each turn, since
-/// what hangs hangs for half a minute.
+/// Drains nine lanes without and beside one that hangs.
 pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
     let double = rig.double()?;
-    let others = size.lane_sends * (LANES - 1);
+    let gateway = rig.gateway(Setup {
+        pair,
+        double: Some(double.at),
+        events: false,
+    })?;
+    let each = size.of(pair, size.lane_sends);
+    let others = each * (LANES - 1);
+    let chats = (each / 5).max(1);
+    let warm = LANES * chats;
+    drain(&gateway, &double, 0..LANES, chats, chats, (0, ""), warm)?;
     let turn = |hangs: bool| -> Result<f64> {
-        let gateway = rig.gateway(Setup {
-            pair,
-            double: Some(double.at),
-            events: false,
-        })?;
-        let chats = (size.lane_sends / 5).max(1);
-        let warm = LANES * chats;
-        drain(&gateway, &double, 0..LANES, chats, chats, (0, ""), warm)?;
         let (first, hang) = if hangs { (0, HANGS) } else { (1, "") };
         let lanes = first..LANES;
-        let (stats, _): (Stats, f64) = drain(
-            &gateway,
-            &double,
-            lanes,
-            size.lane_sends,
-            chats,
-            (0, hang),
-            others,
-        )?;
+        let (stats, _) = drain(&gateway, &double, lanes, each, chats, (0, hang), others)?;
+        if hangs {
+            // What hangs is let go, and what waits behind it is over before the next turn.
+            double.reset(0, "")?;
+            double.until_count(each)?;
+        }
         Ok(ratio(stats.count - 1.0, stats.seconds))
     };
     let (mut without, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());

@@ -41,6 +41,9 @@ pub fn drain(
     for lane in &names {
         gateway.lane(lane, "pause")?;
     }
+    // Who works on a conversation goes on with its next message in spite of the pause, which would
+    // then be sent, and be counted, before its turn begins.
+    gateway.until_still(&names)?;
     let calls: Vec<Vec<u8>> = (0..each)
         .flat_map(|n| {
             lanes
@@ -105,32 +108,37 @@ pub fn instant(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
         double: Some(double.at),
         events,
     };
-    let (quiet, telling) = (rig.gateway(setup(false))?, rig.gateway(setup(true))?);
+    let quiet = rig.gateway(setup(false))?;
     let (mut rates, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut accepts, mut cpu, mut with_events) = (Vec::new(), Vec::new(), Vec::new());
+    let (all, chats) = (size.of(pair, size.sends), size.of(pair, size.chats));
     let turn = |gateway: &Running, sends: usize| {
-        drain(gateway, &double, 0..1, sends, size.chats, (0, ""), sends)
+        drain(gateway, &double, 0..1, sends, chats, (0, ""), sends)
     };
-    turn(&quiet, size.chats)?;
-    turn(&telling, size.chats)?;
+    turn(&quiet, chats)?;
     for _ in 0..size.rounds {
+        // As many for both pairs: it is over soon.
         let limit = per_second(&bare(&double, size.sends, 0)?);
         let before = quiet.cpu_seconds()?;
-        let (stats, accepted) = turn(&quiet, size.sends)?;
-        cpu.push((quiet.cpu_seconds()? - before) * 1e6 / size.sends as f64);
+        let (stats, accepted) = turn(&quiet, all)?;
+        cpu.push((quiet.cpu_seconds()? - before) * 1e6 / all as f64);
         let rate = per_second(&stats);
         rates.push(rate);
         limits.push(limit);
         ratios.push(ratio(rate, limit));
         accepts.push(accepted);
-        let (stats, _) = turn(&telling, size.sends)?;
-        with_events.push(per_second(&stats));
-        settle(&double)?;
     }
-    drop(telling);
     let idle = idle_calls(&quiet, &double, size.calls)?;
     let half = middle(&accepts).min(middle(&rates)) / 2.0;
     let load = half_load(&quiet, &double, half, size)?;
+    // After the others, which what it has yet to tell would slow down.
+    let telling = rig.fresh(setup(true))?;
+    turn(&telling, chats)?;
+    for _ in 0..size.event_rounds {
+        settle(&double)?;
+        with_events.push(per_second(&turn(&telling, all)?.0));
+    }
+    drop(telling);
     report.add(&Figure {
         name: "outbound-instant",
         store: pair.store(),
@@ -159,7 +167,7 @@ pub fn instant(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
 }
 
 /// Waits until the events of a turn are delivered, which would slow down the next.
-fn settle(double: &Running) -> Result<()> {
+pub fn settle(double: &Running) -> Result<()> {
     let mut last = -1.0;
     loop {
         let hooks = double.stats()?.hooks;
@@ -229,28 +237,23 @@ pub fn slow(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<(
         double: Some(double.at),
         events: false,
     })?;
-    drain(
-        &gateway,
-        &double,
-        0..1,
-        size.chats,
-        size.chats,
-        (0, ""),
-        size.chats,
-    )?;
+    let (sends, chats) = (size.slow_sends, size.chats);
+    drain(&gateway, &double, 0..1, chats, chats, (0, ""), chats)?;
     let limit = IN_FLIGHT as f64 * 1000.0 / SLOW_MS as f64;
     let steady = |stats: &Stats| ratio(stats.count * 0.8, stats.steady_seconds);
     let (mut rates, mut bares, mut whole) = (Vec::new(), Vec::new(), Vec::new());
-    // One turn takes seconds whatever the machine does.
-    for _ in 0..size.rounds.div_ceil(2) {
-        bares.push(steady(&bare(&double, size.slow_sends, SLOW_MS)?));
+    bares.extend(rig.slow_bare.get());
+    for _ in 0..size.slow_rounds {
+        if rig.slow_bare.get().is_none() {
+            bares.push(steady(&bare(&double, sends, SLOW_MS)?));
+        }
         let delay = (SLOW_MS, "");
-        let sends = size.slow_sends;
-        let (stats, _) = drain(&gateway, &double, 0..1, sends, size.chats, delay, sends)?;
+        let (stats, _) = drain(&gateway, &double, 0..1, sends, chats, delay, sends)?;
         rates.push(steady(&stats));
         whole.push(per_second(&stats));
     }
     let rate = middle(&rates);
+    rig.slow_bare.set(Some(middle(&bares)));
     report.add(&Figure {
         name: "outbound-100ms",
         store: pair.store(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use switchboard::queue::gcra::Rate;
 use switchboard::queue::memory::MemoryQueue;
 use switchboard::queue::redis::{Options, RedisQueue};
-use switchboard::queue::{Due, LaneId, Limits, Priority, Queue};
+use switchboard::queue::{Due, Group, LaneId, Limits, Priority, Queue};
 use switchboard_testkit::servers::RedisServer;
 
 /// What an operation at the greatest depth may cost more than at the least.
@@ -19,6 +19,9 @@ const MEMORY_BAR: f64 = 2.0;
 const REDIS_BAR: f64 = 1.5;
 /// Groups scheduled in one call while the queue is filled.
 const FILL: usize = 1000;
+/// A time is taken of so many operations: short enough that, in memory, most are over before the
+/// machine does something else, which the median then leaves out.
+const SAMPLE: usize = 500;
 
 fn limits() -> Limits {
     Limits {
@@ -31,40 +34,70 @@ fn limits() -> Limits {
     }
 }
 
-/// Fills a lane up to a depth. Half of it waits for later, as retries do.
-async fn fill(queue: &dyn Queue, lane: &LaneId, depth: i64) -> Result<()> {
-    let mut some = Vec::with_capacity(FILL);
-    for group in 1..=depth {
-        some.push(if group % 2 == 0 {
-            Due::now(group, Priority::Normal)
-        } else {
-            Due::after(group, Duration::from_secs(3600), Priority::Normal)
-        });
-        if some.len() == FILL || group == depth {
-            queue.schedule(lane, &some).await?;
-            some.clear();
-        }
-    }
-    Ok(())
+/// An id as a store's are where conversations write as they please: none is beside the one before.
+fn group(n: i64) -> Group {
+    n.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed())
 }
 
-/// Schedules, claims and finishes; the microseconds of one such round. The depth stays.
-async fn turn(queue: &dyn Queue, lane: &LaneId, depth: i64, operations: usize) -> Result<f64> {
-    let begun = Instant::now();
-    for n in 0..operations {
-        let fresh = depth + 1 + i64::try_from(n)?;
-        queue
-            .schedule(lane, &[Due::now(fresh, Priority::Normal)])
-            .await?;
-        let claim = queue.claim(lane, 1).await?;
-        let lease = claim
-            .leases
-            .first()
-            .copied()
-            .context("nothing was claimed")?;
-        queue.finish(lane, lease, None).await?;
+/// A lane of a queue that is filled up to a depth.
+struct Filled<'a> {
+    queue: &'a dyn Queue,
+    lane: LaneId,
+    depth: i64,
+    /// Groups that were scheduled so far.
+    scheduled: i64,
+    /// Microseconds of an operation, of each sample.
+    times: Vec<f64>,
+}
+
+impl<'a> Filled<'a> {
+    /// Fills a lane. Half of it waits for later, as retries do.
+    async fn new(queue: &'a dyn Queue, lane: LaneId, depth: i64) -> Result<Self> {
+        let mut some = Vec::with_capacity(FILL);
+        for n in 1..=depth {
+            some.push(if n % 2 == 0 {
+                Due::now(group(n), Priority::Normal)
+            } else {
+                Due::after(group(n), Duration::from_secs(3600), Priority::Normal)
+            });
+            if some.len() == FILL || n == depth {
+                queue.schedule(&lane, &some).await?;
+                some.clear();
+            }
+        }
+        Ok(Self {
+            queue,
+            lane,
+            depth,
+            scheduled: depth,
+            times: Vec::new(),
+        })
     }
-    Ok(begun.elapsed().as_secs_f64() * 1e6 / operations as f64)
+
+    /// Schedules a group that was never there, claims the oldest and finishes it, so many times. The
+    /// depth stays.
+    async fn turn(&mut self, operations: usize) -> Result<()> {
+        for _ in 0..operations.div_ceil(SAMPLE) {
+            let begun = Instant::now();
+            for _ in 0..SAMPLE {
+                self.scheduled += 1;
+                let fresh = Due::now(group(self.scheduled), Priority::Normal);
+                self.queue.schedule(&self.lane, &[fresh]).await?;
+                let claim = self.queue.claim(&self.lane, 1).await?;
+                let lease = claim.leases.first().copied();
+                let lease = lease.context("nothing was claimed")?;
+                self.queue.finish(&self.lane, lease, None).await?;
+            }
+            let took = begun.elapsed().as_secs_f64();
+            self.times.push(took * 1e6 / SAMPLE as f64);
+        }
+        Ok(())
+    }
+
+    /// Depth and cost.
+    fn cost(&self) -> (i64, f64) {
+        (self.depth, middle(&self.times))
+    }
 }
 
 /// The queue in memory.
@@ -74,25 +107,24 @@ pub fn memory(size: &Size, report: &mut Report) -> Result<()> {
         .build()?;
     let lane = LaneId::channel("bench");
     let costs: Vec<(i64, f64)> = runtime.block_on(async {
-        let mut queues: Vec<(i64, Arc<MemoryQueue>, Vec<f64>)> = Vec::new();
-        for depth in &size.depths {
-            let queue = MemoryQueue::new([(lane.clone(), limits())], 0);
-            fill(queue.as_ref(), &lane, *depth).await?;
-            queues.push((*depth, queue, Vec::new()));
+        let queues: Vec<(i64, Arc<MemoryQueue>)> = size
+            .depths
+            .iter()
+            .map(|depth| (*depth, MemoryQueue::new([(lane.clone(), limits())], 0)))
+            .collect();
+        let mut filled = Vec::new();
+        for (depth, queue) in &queues {
+            filled.push(Filled::new(queue.as_ref(), lane.clone(), *depth).await?);
         }
-        for _ in 0..=size.rounds {
-            for (depth, queue, times) in &mut queues {
-                times.push(turn(queue.as_ref(), &lane, *depth, size.operations).await?);
+        for turn in 0..=size.rounds {
+            for filled in &mut filled {
+                filled.turn(size.operations).await?;
+                if turn == 0 {
+                    filled.times.clear();
+                }
             }
         }
-        // The first turn warms up.
-        let cost = |times: &[f64]| middle(times.get(1..).unwrap_or_default());
-        anyhow::Ok(
-            queues
-                .iter()
-                .map(|(depth, _, times)| (*depth, cost(times)))
-                .collect(),
-        )
+        anyhow::Ok(filled.iter().map(Filled::cost).collect())
     })?;
     add(
         report,
@@ -152,36 +184,35 @@ pub fn redis(size: &Size, report: &mut Report) -> Result<()> {
     }
     let server = RedisServer::start();
     let url = server.url();
-    // Where fetching, not computing, takes the time, a tenth of the operations tells as much.
-    let operations = (size.operations / 10).max(1);
+    // Where fetching, not computing, takes the time, a twentieth of the operations tells as much.
+    let operations = (size.operations / 20).max(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (costs, trip) = runtime.block_on(async {
         // A lane for each depth: what is in one is no matter of the others.
         let lane = |depth: i64| LaneId::channel(&format!("depth-{depth}"));
-        let lanes = size.depths.iter().map(|depth| (lane(*depth), limits()));
-        let queue = RedisQueue::open(&url, lanes.collect::<Vec<_>>(), Options::default()).await?;
-        for depth in &size.depths {
-            fill(queue.as_ref(), &lane(*depth), *depth).await?;
-        }
-        let mut times: Vec<(i64, Vec<f64>)> = size
-            .depths
+        let lanes = size
+            .redis_depths
             .iter()
-            .map(|depth| (*depth, Vec::new()))
-            .collect();
+            .map(|depth| (lane(*depth), limits()));
+        let queue = RedisQueue::open(&url, lanes.collect::<Vec<_>>(), Options::default()).await?;
+        let mut filled = Vec::new();
+        for depth in &size.redis_depths {
+            filled.push(Filled::new(queue.as_ref(), lane(*depth), *depth).await?);
+        }
         let mut trip = Vec::new();
-        for _ in 0..=size.rounds {
+        for turn in 0..=size.rounds {
             trip.push(trips(&url, operations).await?);
-            for (depth, times) in &mut times {
-                let lane = lane(*depth);
-                times.push(turn(queue.as_ref(), &lane, *depth, operations).await?);
+            for filled in &mut filled {
+                filled.turn(operations).await?;
+                if turn == 0 {
+                    filled.times.clear();
+                }
             }
         }
-        // The first turn warms up.
-        let cost = |times: &[f64]| middle(times.get(1..).unwrap_or_default());
-        let costs: Vec<(i64, f64)> = times.iter().map(|(d, times)| (*d, cost(times))).collect();
-        anyhow::Ok((costs, cost(&trip)))
+        let costs: Vec<(i64, f64)> = filled.iter().map(Filled::cost).collect();
+        anyhow::Ok((costs, middle(trip.get(1..).unwrap_or_default())))
     })?;
     let deepest = costs.last().map_or(0.0, |(_, cost)| *cost);
     let more = vec![
