@@ -4,7 +4,7 @@
 use super::lanes::Work;
 use super::policy::{self, DeadReason, PauseReason, Resend, Situation, Step};
 use crate::gateway::{Gateway, LiveChannel};
-use crate::queue::{Due, Lease, Outcome, Priority};
+use crate::queue::{Due, Lease, Outcome, Priority, Refused};
 use crate::store::at_once;
 use crate::store::work::{self, After, AttemptKey, Begin, Begun, Failure, Job, PutOff, Taken};
 use crate::store::{StoreError, people, upkeep};
@@ -124,8 +124,12 @@ impl ChannelWork {
         loop {
             match self.gateway.queue.take(&self.live.lane, group, 1).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(wait)) if wait <= HELD_WAIT => tokio::time::sleep(wait).await,
-                Ok(Err(wait)) => return Err(Due::after(group, wait, Priority::Normal)),
+                Ok(Err(Refused::Wait(wait))) if wait <= HELD_WAIT => tokio::time::sleep(wait).await,
+                Ok(Err(Refused::Wait(wait))) => {
+                    return Err(Due::after(group, wait, Priority::Normal));
+                }
+                // It waits in the lane until that is open again.
+                Ok(Err(Refused::Closed)) => return Err(Due::now(group, Priority::Normal)),
                 Err(error) => {
                     tracing::warn!(%error, "no token");
                     return Err(Due::after(group, HELD_WAIT, Priority::Normal));

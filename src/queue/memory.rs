@@ -11,7 +11,7 @@ mod row;
 
 use self::lane::{Lane, nanos};
 use super::{
-    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, News, Outcome, Queue, QueueError,
+    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, News, Outcome, Queue, QueueError, Refused,
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -127,7 +127,7 @@ impl Queue for MemoryQueue {
         lane: &LaneId,
         recipient: Group,
         parts: u32,
-    ) -> Result<Result<(), Duration>, QueueError> {
+    ) -> Result<Result<(), Refused>, QueueError> {
         Ok(self.lock(lane)?.take(recipient, parts, self.now()))
     }
 

@@ -191,6 +191,15 @@ pub struct LaneStats {
 #[error("the queue does not answer: {0}")]
 pub struct QueueError(pub String);
 
+/// Why no tokens are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The limits say so: there will be some after this.
+    Wait(Duration),
+    /// The lane is paused or rests. What is due waits in it, also what somebody holds and would go on with.
+    Closed,
+}
+
 /// The schedule. See the module's page for what it promises.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -229,7 +238,7 @@ pub trait Queue: Send + Sync {
         next: Option<Due>,
     ) -> Result<(), QueueError>;
 
-    /// Takes `parts` tokens for a recipient, or says how long to wait. Takes all or nothing.
+    /// Takes `parts` tokens for a recipient, or says why not. Takes all or nothing.
     ///
     /// # Errors
     /// When the queue does not answer.
@@ -238,7 +247,7 @@ pub trait Queue: Send + Sync {
         lane: &LaneId,
         recipient: Group,
         parts: u32,
-    ) -> Result<Result<(), Duration>, QueueError>;
+    ) -> Result<Result<(), Refused>, QueueError>;
 
     /// Lets the whole lane rest for so long (a later end wins).
     ///

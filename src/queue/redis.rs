@@ -21,7 +21,7 @@ mod tests;
 
 use super::gcra::Rate;
 use super::{
-    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, News, Outcome, Queue, QueueError,
+    Claim, Due, Group, LaneId, LaneStats, Lease, Limits, News, Outcome, Queue, QueueError, Refused,
 };
 use async_trait::async_trait;
 use deadpool_redis::redis::{
@@ -369,7 +369,7 @@ impl Queue for RedisQueue {
         lane: &LaneId,
         recipient: Group,
         parts: u32,
-    ) -> Result<Result<(), Duration>, QueueError> {
+    ) -> Result<Result<(), Refused>, QueueError> {
         let local = self.local(lane)?;
         let mut script = on(&self.scripts.take, local);
         script
@@ -385,13 +385,13 @@ impl Queue for RedisQueue {
             limit(rate);
         }
         let wait: String = self.run(&script).await?;
-        let wait: u64 = wait
+        let wait: i64 = wait
             .parse()
             .map_err(|_unreadable| unreadable(std::slice::from_ref(&wait)))?;
-        Ok(if wait == 0 {
-            Ok(())
-        } else {
-            Err(Duration::from_micros(wait))
+        Ok(match u64::try_from(wait) {
+            Ok(0) => Ok(()),
+            Ok(wait) => Err(Refused::Wait(Duration::from_micros(wait))),
+            Err(_negative) => Err(Refused::Closed),
         })
     }
 

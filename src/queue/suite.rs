@@ -17,7 +17,7 @@ pub(super) use limits::*;
 pub(super) use schedule::*;
 
 use super::gcra::Rate;
-use super::{Claim, Due, Group, LaneId, Lease, Limits, Priority, Queue};
+use super::{Claim, Due, Group, LaneId, Lease, Limits, Priority, Queue, Refused};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -94,6 +94,7 @@ macro_rules! every_law {
             a_recipients_bucket_is_its_own,
             tokens_are_taken_all_or_none,
             a_refused_take_says_when_it_will_be_granted,
+            a_closed_lane_hands_out_nothing,
             stats_tell_how_the_lane_is,
             waiting_ends_when_something_is_scheduled,
             waiting_ends_when_a_lease_is_given_back,
@@ -194,7 +195,7 @@ impl Bench {
         self.queue.report(&self.lane, outcome).await.unwrap()
     }
 
-    pub(super) async fn take(&self, recipient: Group, parts: u32) -> Result<(), Duration> {
+    pub(super) async fn take(&self, recipient: Group, parts: u32) -> Result<(), Refused> {
         self.queue.take(&self.lane, recipient, parts).await.unwrap()
     }
 

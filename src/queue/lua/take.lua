@@ -1,10 +1,15 @@
 -- The generic cell rate algorithm, as in gcra.rs. A bucket is the time when it will be full again.
 -- KEYS 8 and 9: the buckets of lane and recipient. ARGV: parts; interval and tolerance of the lane;
 -- then, if recipients have a limit, the same of the recipient.
--- Gives 0 when the tokens are taken, else how long to wait.
+-- Gives 0 when the tokens are taken, else how long to wait; -1 when the lane is paused or rests.
 local parts = tonumber(ARGV[1])
 -- An expiry runs on the server's clock and the lane's own may be behind it: a minute more than needed.
 local SPARE_MS = 60000
+
+if state.paused == 1 or state.rest > now then
+  save()
+  return '-1'
+end
 
 local function ask(key, interval, tolerance)
   local full_at = tonumber(redis.call('GET', key)) or 0

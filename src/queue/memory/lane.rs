@@ -4,7 +4,7 @@
 
 use super::groups::{Entry, Groups, Place, Slot};
 use super::row::{Ready, Row};
-use crate::queue::{Claim, Due, Group, LaneStats, Lease, Limits, Outcome, Priority};
+use crate::queue::{Claim, Due, Group, LaneStats, Lease, Limits, Outcome, Priority, Refused};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -436,10 +436,13 @@ impl Lane {
         }
     }
 
-    pub(super) fn take(&mut self, recipient: Group, parts: u32, now: u64) -> Result<(), Duration> {
+    pub(super) fn take(&mut self, recipient: Group, parts: u32, now: u64) -> Result<(), Refused> {
+        if self.paused || self.rest_until.is_some_and(|until| until > now) {
+            return Err(Refused::Closed);
+        }
         let lane = self.limits.rate.take(self.lane_full_at, now, parts);
         let Some(rate) = self.limits.recipient else {
-            self.lane_full_at = lane?;
+            self.lane_full_at = lane.map_err(Refused::Wait)?;
             return Ok(());
         };
         let full_at = self.recipients.get(&recipient).copied().unwrap_or(0);
@@ -449,8 +452,8 @@ impl Lane {
                 self.recipients.insert(recipient, full_at);
             }
             // The longer of two waits: after the shorter one the other would refuse.
-            (Err(lane), Err(one)) => return Err(lane.max(one)),
-            (Err(wait), Ok(_)) | (Ok(_), Err(wait)) => return Err(wait),
+            (Err(lane), Err(one)) => return Err(Refused::Wait(lane.max(one))),
+            (Err(wait), Ok(_)) | (Ok(_), Err(wait)) => return Err(Refused::Wait(wait)),
         }
         if self.recipients.len() >= self.swept_at_len {
             self.recipients.retain(|_, full_at| *full_at > now);

@@ -183,7 +183,10 @@ impl World {
             let before = Instant::now();
             match queue.take(&lane(), group, 1).await {
                 Ok(Ok(())) => lock(&self.tokens).push((before, Instant::now())),
-                Ok(Err(wait)) => {
+                Ok(Err(Refused::Closed)) => {
+                    return End::Finish(Some(Due::now(group, Priority::Normal)));
+                }
+                Ok(Err(Refused::Wait(wait))) => {
                     return End::Finish(Some(Due::after(group, wait, Priority::Normal)));
                 }
                 Err(_) => return End::Finish(Some(Due::after(group, LEASE / 4, Priority::Normal))),

@@ -448,7 +448,11 @@ proptest! {
                 let wait = Duration::from_micros(wait.into());
                 clock.advance(wait).await;
                 now += u64::try_from(wait.as_nanos()).unwrap();
-                let found = queue.take(&lane(), 7, parts).await.unwrap();
+                let found = match queue.take(&lane(), 7, parts).await.unwrap() {
+                    Ok(()) => Ok(()),
+                    Err(Refused::Wait(wait)) => Err(wait),
+                    Err(Refused::Closed) => return Err(TestCaseError::fail("it is open")),
+                };
                 let lane = limits.rate.take(lane_full, now, parts);
                 let one = limits.recipient.map_or(Ok(0), |r| r.take(one_full, now, parts));
                 match (lane, one) {

@@ -32,7 +32,7 @@ pub(crate) async fn the_lanes_bucket_is_shared(open: Open) {
 pub(crate) async fn a_recipients_bucket_is_its_own(open: Open) {
     let bench = Bench::with(open, limited()).await;
     assert_eq!(bench.take(1, 2).await, Ok(()));
-    about(bench.take(1, 1).await.err(), 1);
+    about(refused(bench.take(1, 1).await), 1);
     assert_eq!(bench.take(2, 1).await, Ok(()));
     bench.pass(1).await;
     assert_eq!(bench.take(1, 1).await, Ok(()));
@@ -59,8 +59,28 @@ pub(crate) async fn a_refused_take_says_when_it_will_be_granted(open: Open) {
     assert_eq!(bench.take(1, 2).await, Ok(()));
     assert_eq!(bench.take(2, 2).await, Ok(()));
     // The lane has a token again in half a unit, the recipient two in two.
-    about(bench.take(1, 2).await.err(), 2);
+    about(refused(bench.take(1, 2).await), 2);
     bench.pass(2).await;
+    assert_eq!(bench.take(1, 2).await, Ok(()));
+}
+
+/// How long a refusal says to wait.
+fn refused(take: Result<(), Refused>) -> Option<std::time::Duration> {
+    match take {
+        Err(Refused::Wait(wait)) => Some(wait),
+        _ => None,
+    }
+}
+
+pub(crate) async fn a_closed_lane_hands_out_nothing(open: Open) {
+    let bench = Bench::with(open, limited()).await;
+    bench.queue.pause(&bench.lane, true).await.unwrap();
+    assert_eq!(bench.take(1, 1).await, Err(Refused::Closed));
+    bench.queue.pause(&bench.lane, false).await.unwrap();
+    bench.queue.rest(&bench.lane, UNIT * 3).await.unwrap();
+    assert_eq!(bench.take(1, 1).await, Err(Refused::Closed));
+    bench.pass(3).await;
+    // Nothing was taken meanwhile.
     assert_eq!(bench.take(1, 2).await, Ok(()));
 }
 
