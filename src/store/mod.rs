@@ -17,6 +17,8 @@ pub mod migrate;
 pub mod mirror;
 pub mod outbox;
 pub mod people;
+#[cfg(test)]
+pub(crate) mod plans;
 pub mod postgres;
 pub mod progress;
 pub mod reads;

@@ -18,8 +18,6 @@
 
 mod connect;
 mod presence;
-#[cfg(test)]
-pub(super) mod seen;
 mod session;
 mod threads;
 mod values;

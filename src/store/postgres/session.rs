@@ -69,6 +69,14 @@ impl Session {
         })
     }
 
+    /// One of a test's own.
+    #[cfg(test)]
+    pub(in super::super) fn open(
+        url: &switchboard_channels::kit::secret::Secret,
+    ) -> Result<Self, StoreError> {
+        Self::new(Connector::new(url)?)
+    }
+
     /// For statements that may take long: changes of the schema.
     pub(in super::super) fn be_patient(&mut self, patience: Duration) {
         self.patience = patience;
@@ -182,8 +190,6 @@ impl Session {
         if let Some(statement) = link.prepared.get(sql) {
             return Ok(statement.clone());
         }
-        #[cfg(test)]
-        super::seen::note(sql);
         let client = Arc::clone(&link.client);
         let statement = self.wait(async move { client.prepare(sql).await })?;
         if let Some(link) = &mut self.link {
@@ -230,6 +236,19 @@ impl Session {
             pin!(rows).try_collect().await
         })?;
         rows.iter().map(values::row).collect()
+    }
+
+    /// Runs text without parameters, and gives the first column of whatever it answers.
+    #[cfg(test)]
+    pub(in super::super) fn texts(&mut self, sql: &str) -> Result<Vec<String>, StoreError> {
+        use tokio_postgres::SimpleQueryMessage;
+        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
+        let said = self.wait(async move { client.simple_query(sql).await })?;
+        let texts = said.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(texts.collect())
     }
 
     /// Waits for an answer, and for those of everything that was sent before. The first error is the

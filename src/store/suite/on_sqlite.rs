@@ -32,8 +32,6 @@ mod messages;
 mod mirror;
 #[path = "people.rs"]
 mod people;
-#[path = "plans.rs"]
-mod plans;
 #[path = "quotes.rs"]
 mod quotes;
 #[path = "statuses.rs"]
