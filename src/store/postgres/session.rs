@@ -48,6 +48,8 @@ pub struct Session {
     connector: Connector,
     link: Option<Link>,
     refused: Option<Instant>,
+    /// That refusal was not for want of a server: it will be the same tomorrow.
+    for_good: bool,
     patience: Duration,
     /// How the open transaction broke, since its beginning.
     broken: Option<Broken>,
@@ -64,6 +66,7 @@ impl Session {
             connector,
             link: None,
             refused: None,
+            for_good: false,
             patience: ANSWER_MAX,
             broken: None,
         })
@@ -136,12 +139,22 @@ impl Session {
             }
             Ok(Err(error)) => {
                 self.refused = Some(Instant::now());
+                self.for_good = is_for_good(&error);
                 Err(self.unavailable(&explained(&error)))
             }
             Err(_late) => {
                 self.refused = Some(Instant::now());
+                self.for_good = false;
                 Err(self.unavailable("it gives no answer"))
             }
+        }
+    }
+
+    /// An error as a process that begins is to take it: it need not wait for what will not come.
+    pub(super) fn at_the_start(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Unavailable(why) if self.for_good => StoreError::Open(why),
+            other => other,
         }
     }
 
@@ -314,6 +327,31 @@ impl Session {
             _ => self.unavailable(&text),
         }
     }
+}
+
+/// Whether a connection was refused for what is in the URL: user or password, the database, the
+/// certificate.
+fn is_for_good(error: &Error) -> bool {
+    use std::error::Error as _;
+    let codes = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+    ];
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // What TLS makes of a certificate that it does not trust.
+        if inner.is::<rustls::Error>() {
+            return true;
+        }
+        let io = inner.downcast_ref::<std::io::Error>();
+        let within = io.and_then(std::io::Error::get_ref);
+        if within.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    error.code().is_some_and(|code| codes.contains(code))
 }
 
 fn gone() -> StoreError {
