@@ -20,6 +20,7 @@
 mod clock;
 mod ledger;
 mod mixed;
+mod newer;
 mod processes;
 mod queue;
 pub(crate) mod rig;

@@ -30,6 +30,8 @@ mod media;
 mod messages;
 #[path = "mirror.rs"]
 mod mirror;
+#[path = "newer.rs"]
+mod newer;
 #[path = "people.rs"]
 mod people;
 #[path = "quotes.rs"]
