@@ -7,11 +7,11 @@ pub use metrics::{Metrics, MetricsError};
 
 use crate::config::{ConfigError, LogConfig, LogFormat};
 use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::EnvFilter;
 
 /// Libraries that write what goes over the wire into their lines, passwords of a login among it. No
 /// filter brings these lines out: what matters of a conversation with a mail server we say ourselves.
