@@ -17,6 +17,7 @@ use crate::outbound::lanes::{Runner, Work};
 use crate::outbound::worker::ChannelWork;
 use crate::queue::LaneId;
 use crate::sandbox::{Sandbox, SandboxHandle};
+use crate::store::StoreError;
 use crate::store::postgres::Presence;
 use crate::store::upkeep::Retention;
 use crate::telemetry::Metrics;
@@ -37,6 +38,8 @@ const EVENTS_IN_FLIGHT: usize = 16;
 const MEDIA_IN_FLIGHT: usize = 4;
 /// Histogram samples are moved into their buckets this often, asked for or not.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// A process that began without its store asks for it this often.
+const ARRIVE_EVERY: Duration = Duration::from_secs(1);
 const DAY_MS: i64 = 86_400_000;
 
 /// What `serve` was told on the command line.
@@ -76,9 +79,10 @@ pub async fn serve(
     let metrics = Metrics::install()?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let gateway = build::open(&config, stop.clone()).await?;
-    let (tokens, generated) = build::tokens(&config)?;
     let works = |role| options.roles.contains(&role);
+    // Whoever takes webhooks takes them without a store, too.
+    let gateway = build::open(&config, works(Role::Api), stop.clone()).await?;
+    let (tokens, generated) = build::tokens(&config)?;
     let sandbox = emulators::start_sandbox(&config)?;
     let sandbox_url = sandbox
         .as_ref()
@@ -117,24 +121,24 @@ pub async fn serve(
         tasks.spawn(inbound::replay(Arc::clone(&gateway), stop.clone()));
     }
     tasks.spawn(upkeep::listener(Arc::clone(&gateway), stop.clone()));
-    if works(Role::Worker) {
-        upkeep::match_pauses(&gateway).await?;
-        let due = reconcile::reconcile(&gateway).await?;
-        if due > 0 {
-            tracing::info!(due, "waiting work was found in the store");
-        }
-        start_lanes(&gateway, &options.channels, &tasks, &stop);
-        start_upkeep(&gateway, &config, &tasks, &stop);
-        if gateway
-            .channels
-            .values()
-            .any(|c| c.channel.mirror().is_some())
-        {
-            tasks.spawn(mirror::pump(Arc::clone(&gateway), stop.clone()));
-        }
-    }
-    if works(Role::Piping) {
-        piping::start(&gateway, &options.channels, &tasks, &stop);
+    let work = StoreWork {
+        gateway: Arc::clone(&gateway),
+        config: config.clone(),
+        options,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let (fail, mut failed) = tokio::sync::mpsc::channel(1);
+    if gateway.store.is_open() {
+        work.begin().await?;
+    } else {
+        let fail = fail.clone();
+        tasks.spawn(async move {
+            if let Err(error) = work.begin_later().await {
+                // Nobody listens any more when the process ends for another reason.
+                fail.send(error).await.ok();
+            }
+        });
     }
     tasks.spawn(keep_metrics(metrics, stop.clone()));
     let handle = server.handle();
@@ -150,7 +154,12 @@ pub async fn serve(
             .collect(),
     });
     tracing::info!(listen = %config.server.listen, channels = config.channels.len(), "ready");
-    signals.wait().await;
+    let failed = tokio::select! {
+        () = signals.wait() => None,
+        // Not before `fail` is dropped, and that is below.
+        failed = failed.recv() => failed,
+    };
+    drop(fail);
     tracing::info!("draining: what is in flight is finished, nothing new is begun");
     stop.cancel();
     tasks.close();
@@ -165,7 +174,77 @@ pub async fn serve(
         () = signals.wait() => tracing::warn!("a second signal: ending at once"),
     }
     serving.abort();
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+/// What a process does by its roles as soon as its store is there.
+struct StoreWork {
+    gateway: Arc<Gateway>,
+    config: Config,
+    options: ServeOptions,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl StoreWork {
+    async fn begin(&self) -> anyhow::Result<()> {
+        let Self {
+            gateway,
+            config,
+            options,
+            tasks,
+            stop,
+        } = self;
+        build::take_over(config, &gateway.store).await?;
+        if options.roles.contains(&Role::Worker) {
+            upkeep::match_pauses(gateway).await?;
+            let due = reconcile::reconcile(gateway).await?;
+            if due > 0 {
+                tracing::info!(due, "waiting work was found in the store");
+            }
+            start_lanes(gateway, &options.channels, tasks, stop);
+            start_upkeep(gateway, config, tasks, stop);
+            if gateway
+                .channels
+                .values()
+                .any(|c| c.channel.mirror().is_some())
+            {
+                tasks.spawn(mirror::pump(Arc::clone(gateway), stop.clone()));
+            }
+        }
+        if options.roles.contains(&Role::Piping) {
+            piping::start(gateway, &options.channels, tasks, stop);
+        }
+        Ok(())
+    }
+
+    /// The same in a process that began without its store.
+    async fn begin_later(&self) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(ARRIVE_EVERY) => {}
+                () = self.stop.cancelled() => return Ok(()),
+            }
+            let begun = match self.gateway.store.arrive().await {
+                Ok(()) => self.begin().await,
+                Err(error) => Err(error.into()),
+            };
+            match begun {
+                Err(error) if may_pass(&error) => tracing::debug!(%error, "still no store"),
+                Ok(()) => {
+                    tracing::info!("the store is there");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<StoreError>()
+        .is_some_and(StoreError::may_pass)
 }
 
 /// Finishes lanes and requests, then ends the sandbox: the lanes still talk to it while they drain.

@@ -242,7 +242,8 @@ impl Gateway {
     async fn kept(&self, segment: &str, max_bytes: usize) -> Result<Media, TransportError> {
         let gone = || TransportError::Blocked("a link of ours that is not good".to_owned());
         let later = |error: String| TransportError::NotSent(error);
-        let key = self.store.links().check(segment, crate::store::now());
+        let links = self.store.links().map_err(|e| later(e.to_string()))?;
+        let key = links.check(segment, crate::store::now());
         let key = key.map_err(|_bad| gone())?;
         let wanted = key.clone();
         let read = self

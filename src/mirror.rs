@@ -183,7 +183,7 @@ fn shown(
     match job.what {
         What::New if scene.deleted => return Ok(None),
         What::New => {
-            fill(gateway, &mut outgoing, scene);
+            fill(gateway, &mut outgoing, scene)?;
             let told = message.text.trim();
             if mirror.shows_author {
                 let image =
@@ -260,7 +260,7 @@ async fn bring_back(
     match job.what {
         What::New if scene.deleted => return strike(gateway, job).await,
         What::New => {
-            fill(gateway, &mut outgoing, scene);
+            fill(gateway, &mut outgoing, scene)?;
             outgoing.text.clone_from(&message.text);
             let takes = to.channel.capabilities().reply != switchboard_channels::model::Support::No;
             outgoing.reply_to = scene
@@ -321,9 +321,9 @@ fn whole_name(first: &str, last: &str) -> String {
 }
 
 /// Files, places and cards of a message.
-fn fill(gateway: &Gateway, outgoing: &mut Outgoing, scene: &Scene) {
+fn fill(gateway: &Gateway, outgoing: &mut Outgoing, scene: &Scene) -> Result<(), StoreError> {
     let now = crate::store::now();
-    let links = gateway.store.links();
+    let links = gateway.store.links()?;
     let kept: Vec<&StoredAttachment> = scene
         .message
         .attachments
@@ -359,6 +359,7 @@ fn fill(gateway: &Gateway, outgoing: &mut Outgoing, scene: &Scene) {
     outgoing
         .contacts
         .extend(serde_json::from_value::<Vec<ContactCard>>(read("contacts")).unwrap_or_default());
+    Ok(())
 }
 
 type Parts = Vec<switchboard_channels::model::Part>;

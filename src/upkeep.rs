@@ -2,7 +2,7 @@
 //! lanes, deadlines and pruning.
 
 use crate::gateway::Gateway;
-use crate::queue::News;
+use crate::queue::{LaneId, News};
 use crate::reconcile::reconcile;
 use crate::store::at_once;
 use crate::store::upkeep::{self, Retention};
@@ -239,25 +239,55 @@ pub async fn match_pauses(gateway: &Gateway) -> Result<(), StoreError> {
         let Ok(stats) = gateway.queue.stats(lane).await else {
             continue;
         };
-        let mut wanted = paused.contains(lane.as_str());
-        while stats.paused != wanted {
-            tracing::warn!(lane = %lane, paused = wanted, "the lane is paused as the store has it");
-            if let Err(error) = gateway.queue.pause(lane, wanted).await {
-                tracing::error!(lane = %lane, %error, "the lane is not paused or resumed");
-            }
-            // Somebody may have paused or resumed it meanwhile, in the store first: then what we just
-            // did is wrong.
-            let now = paused_lanes(gateway).await?.contains(lane.as_str());
-            if now == wanted {
-                break;
-            }
-            wanted = now;
-        }
+        let wanted = paused.contains(lane.as_str());
+        let one = OneLane { gateway, lane };
+        let wanted = match_pause(&one, stats.paused, wanted).await?;
         let gauge = if wanted { 1.0 } else { 0.0 };
         metrics::gauge!(crate::telemetry::names::LANE_PAUSED, "lane" => lane.to_string())
             .set(gauge);
     }
     Ok(())
+}
+
+/// A lane that can be paused, and a store that has an opinion of it.
+trait Pausable {
+    fn set(&self, paused: bool) -> impl Future<Output = ()> + Send;
+    fn wanted(&self) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+struct OneLane<'g> {
+    gateway: &'g Gateway,
+    lane: &'g LaneId,
+}
+
+impl Pausable for OneLane<'_> {
+    async fn set(&self, paused: bool) {
+        let lane = self.lane;
+        tracing::warn!(lane = %lane, paused, "the lane is paused as the store has it");
+        if let Err(error) = self.gateway.queue.pause(lane, paused).await {
+            tracing::error!(lane = %lane, %error, "the lane is not paused or resumed");
+        }
+    }
+
+    async fn wanted(&self) -> Result<bool, StoreError> {
+        let paused = paused_lanes(self.gateway).await?;
+        Ok(paused.contains(self.lane.as_str()))
+    }
+}
+
+/// Makes a lane that `is` paused or not as the store wants it. Somebody may pause or resume it meanwhile, in
+/// the store first: then what was just set is wrong, and set anew. Gives what the store wants at last.
+async fn match_pause(
+    lane: &impl Pausable,
+    mut is: bool,
+    mut wanted: bool,
+) -> Result<bool, StoreError> {
+    while is != wanted {
+        lane.set(wanted).await;
+        is = wanted;
+        wanted = lane.wanted().await?;
+    }
+    Ok(wanted)
 }
 
 async fn paused_lanes(gateway: &Gateway) -> Result<BTreeSet<String>, StoreError> {
@@ -276,6 +306,48 @@ async fn pause(time: Duration, stop: &CancellationToken) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
+    /// A store of one mind after the other, and what was set on the lane.
+    struct Minds {
+        left: Mutex<Vec<bool>>,
+        set: Mutex<Vec<bool>>,
+    }
+
+    impl Pausable for Minds {
+        async fn set(&self, paused: bool) {
+            self.set.lock().unwrap().push(paused);
+        }
+
+        async fn wanted(&self) -> Result<bool, StoreError> {
+            let mut left = self.left.lock().unwrap();
+            if left.len() > 1 {
+                left.remove(0);
+            }
+            Ok(left[0])
+        }
+    }
+
+    /// What is set on a lane that is paused or not while the store is of these minds.
+    async fn set(is: bool, minds: &[bool]) -> Vec<bool> {
+        let lane = Minds {
+            left: Mutex::new(minds.to_vec()),
+            set: Mutex::default(),
+        };
+        let at_last = match_pause(&lane, is, minds[0]).await.unwrap();
+        assert_eq!(at_last, *minds.last().unwrap());
+        lane.set.into_inner().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lane_is_paused_as_the_store_has_it_at_last() {
+        assert!(set(false, &[false]).await.is_empty());
+        assert_eq!(set(false, &[true]).await, [true]);
+        assert_eq!(set(true, &[false]).await, [false]);
+        // Resumed after the store was read and before the lane was looked at.
+        assert_eq!(set(false, &[true, false]).await, [true, false]);
+        assert_eq!(set(true, &[false, true, false]).await, [false, true, false]);
+    }
 
     #[test]
     fn each_channel_is_probed_as_often_as_it_says() {

@@ -26,14 +26,28 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use switchboard_channels::kit::secret::Secret;
 use switchboard_channels::model::Pacing;
 use tokio_util::sync::CancellationToken;
 
 /// Our own lanes (events, attachments) have no platform's limit; this keeps the arithmetic honest.
 const OWN_RATE: f64 = 100_000.0;
 
-/// Opens the store and builds everything around it.
-pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Result<Arc<Gateway>> {
+/// How this process stands beside others on its store.
+pub(super) fn presence(config: &Config) -> Presence {
+    match config.queue.url {
+        QueueUrl::Memory => Presence::Alone,
+        QueueUrl::Redis(_) => Presence::OneOfMany,
+    }
+}
+
+/// Opens the store and builds everything around it. `patient`: a store in another place that does not
+/// answer is waited for by the caller.
+pub(super) async fn open(
+    config: &Config,
+    patient: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<Arc<Gateway>> {
     let receivers = config
         .webhooks
         .iter()
@@ -42,21 +56,20 @@ pub(super) async fn open(config: &Config, stop: CancellationToken) -> anyhow::Re
             events: w.events.iter().map(|e| e.as_str().to_owned()).collect(),
         })
         .collect();
-    let presence = match config.queue.url {
-        QueueUrl::Memory => Presence::Alone,
-        QueueUrl::Redis(_) => Presence::OneOfMany,
+    let store = match &config.store.url {
+        StoreUrl::Postgres(url) if patient => {
+            let place = place(config, url, presence(config));
+            let store = Store::later(&place, receivers, config.server.public_url.as_str());
+            match store.arrive().await {
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, "begins without its store: webhooks go to the spool");
+                }
+                other => other?,
+            }
+            store
+        }
+        _ => open_store(config, receivers, presence(config)).await?,
     };
-    let store = open_store(config, receivers, presence).await?;
-    if presence == Presence::Alone {
-        // This process alone has the store, so no attempt that is open in it is anybody's.
-        store
-            .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
-            .await?;
-        // Nor does anybody read a mailbox.
-        store
-            .write(|tx, _| at_once(mailboxes::forget_leases(tx)))
-            .await?;
-    }
     let mut channels = BTreeMap::new();
     let mut lanes = Vec::new();
     for channel in &config.channels {
@@ -137,6 +150,29 @@ pub(super) fn connector(config: &Config) -> Result<Connector, ConfigError> {
         .map_err(|e| ConfigError::new("mail.trusted_ca", e, "certificates in PEM"))
 }
 
+/// What is to be done once the store is open, before anything else is done with it.
+pub(super) async fn take_over(config: &Config, store: &Store) -> Result<(), StoreError> {
+    if presence(config) == Presence::Alone {
+        // This process alone has the store, so no attempt that is open in it is anybody's.
+        store
+            .write(|tx, _| at_once(store_upkeep::forget_heartbeats(tx)))
+            .await?;
+        // Nor does anybody read a mailbox.
+        store
+            .write(|tx, _| at_once(mailboxes::forget_leases(tx)))
+            .await?;
+    }
+    Ok(())
+}
+
+fn place(config: &Config, url: &Secret, presence: Presence) -> Place {
+    Place {
+        url: url.clone(),
+        connections: config.store.connections,
+        presence,
+    }
+}
+
 /// Opens the store that the configuration names.
 pub(super) async fn open_store(
     config: &Config,
@@ -147,11 +183,7 @@ pub(super) async fn open_store(
     match &config.store.url {
         StoreUrl::Sqlite(path) => Store::open(path, receivers, public_url).await,
         StoreUrl::Postgres(url) => {
-            let place = Place {
-                url: url.clone(),
-                connections: config.store.connections,
-                presence,
-            };
+            let place = place(config, url, presence);
             Store::connect(&place, receivers, public_url).await
         }
     }

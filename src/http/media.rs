@@ -21,12 +21,11 @@ pub async fn serve(http: web::Data<Http>, segment: web::Path<String>) -> HttpRes
             .content_type("text/plain; charset=utf-8")
             .body(text)
     };
-    let key = match http
-        .gateway
-        .store
-        .links()
-        .check(&segment, crate::store::now())
-    {
+    let links = match http.gateway.store.links() {
+        Ok(links) => links,
+        Err(error) => return refuse(error.into()),
+    };
+    let key = match links.check(&segment, crate::store::now()) {
         Ok(key) => key,
         Err(BadLink::Wrong) => return not_found(),
         Err(BadLink::Expired) => return gone("this link has expired"),

@@ -227,6 +227,7 @@ impl Bench {
     }
 
     async fn number(&self, sql: &'static str) -> i64 {
+        crate::store::plans::of_a_test(sql);
         self.gateway
             .store
             .read(move |tx| at_once(async { tx.one(sql, &[]).await?.int() }))
@@ -236,6 +237,7 @@ impl Bench {
 
     /// The first column of every row.
     async fn texts(&self, sql: &'static str) -> Vec<String> {
+        crate::store::plans::of_a_test(sql);
         self.gateway
             .store
             .read(move |tx| {

@@ -18,6 +18,9 @@ use switchboard_channels::model::{Event, EventBody, InboundMessage};
 /// An echo waits at most so long (design: 30 s).
 const HELD_MS: i64 = 30_000;
 
+/// One that this release cannot read is a newer one's, and left to it for so long beyond its time.
+const FOREIGN_MS: i64 = 3_600_000;
+
 /// The most echoes that are let go in one unit.
 const BATCH: i64 = 100;
 
@@ -84,7 +87,7 @@ pub async fn release<S: Sql>(
     for channel in channels {
         let rows = sql
             .rows(
-                "SELECT h.platform_id, h.event FROM held_echoes h
+                "SELECT h.platform_id, h.event, h.until FROM held_echoes h
                  WHERE h.channel_id = $1 AND (h.until <= $2 OR NOT EXISTS (
                     SELECT 1 FROM messages m JOIN parts p ON p.message_id = m.id
                     WHERE m.conversation_id = h.conversation_id AND m.open
@@ -94,7 +97,11 @@ pub async fn release<S: Sql>(
             )
             .await?;
         for mut row in rows {
-            let (platform_id, text) = (row.text()?, row.text()?);
+            let (platform_id, text, until) = (row.text()?, row.text()?, row.int()?);
+            let event: Option<Event> = from_json(&text).ok();
+            if event.is_none() && unit.now.0 < until + FOREIGN_MS {
+                continue;
+            }
             let ours = sql
                 .exec(
                     "DELETE FROM held_echoes WHERE channel_id = $1 AND platform_id = $2",
@@ -105,7 +112,10 @@ pub async fn release<S: Sql>(
                 continue; // Another process was quicker.
             }
             released += 1;
-            let event: Event = from_json(&text)?;
+            let Some(event) = event else {
+                inbound::raw(sql, unit, channel, "echo that cannot be read", &text).await?;
+                continue;
+            };
             match (&event.body, &event.sender, &event.thread) {
                 (EventBody::Message(message), Some(sender), Some(thread)) => {
                     let about = (message, sender, thread);

@@ -5,7 +5,7 @@
 //! round trip.
 
 use super::inbound::{self, Applied, Fate, InboundBatch};
-use super::{Database, Store, StoreError, Wakes, at_once};
+use super::{Store, StoreError, Wakes, at_once};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -62,7 +62,7 @@ impl Store {
         &self,
         webhook: Arc<[InboundBatch]>,
     ) -> Result<(Vec<Vec<Fate>>, Wakes), StoreError> {
-        if matches!(*self.database, Database::Sqlite(_)) {
+        if self.is_embedded() {
             return self.alone(webhook).await;
         }
         let (reply, result) = oneshot::channel();

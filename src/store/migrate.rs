@@ -54,10 +54,16 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("migrations/sqlite/0006_mirror.sql"),
         postgres: include_str!("migrations/postgres/0006_mirror.sql"),
     },
+    Step {
+        version: 7,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0007_told_by_group.sql"),
+        postgres: include_str!("migrations/postgres/0007_told_by_group.sql"),
+    },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 6;
+pub const VERSION: i64 = 7;
 
 /// Refuses a schema of a newer release that this one cannot live with.
 fn can_live_with(found: i64, compatible_from: i64) -> Result<(), StoreError> {

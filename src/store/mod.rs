@@ -18,6 +18,8 @@ pub mod migrate;
 pub mod mirror;
 pub mod outbox;
 pub mod people;
+#[cfg(test)]
+pub(crate) mod plans;
 pub mod postgres;
 pub mod progress;
 pub mod reads;
@@ -42,7 +44,7 @@ use postgres::Postgres;
 use serde_json::Value;
 use sqlite::Sqlite;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use switchboard_channels::model::Millis;
 
 /// What can go wrong with the truth.
@@ -132,14 +134,22 @@ impl Database {
     }
 }
 
-/// The store, open. Copies are the same store.
+/// What is there once the store was reached.
+struct Opened {
+    database: Database,
+    links: Arc<Links>,
+}
+
+/// The store: open, or, where it is in another place, perhaps not reached yet. Copies are the same store.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    opened: Arc<OnceLock<Opened>>,
     gathered: Arc<gather::Gathered>,
+    /// Where it is when it is in another place.
+    place: Option<postgres::Place>,
+    public_url: Arc<str>,
     receivers: Arc<[Receiver]>,
     desks: Arc<[mirror::Desk]>,
-    links: Arc<Links>,
 }
 
 impl Store {
@@ -153,7 +163,9 @@ impl Store {
         public_url: &str,
     ) -> Result<Self, StoreError> {
         let database = Database::Sqlite(Sqlite::open(path)?);
-        Self::over(database, receivers, public_url).await
+        let store = Self::closed(None, receivers, public_url);
+        store.over(database).await?;
+        Ok(store)
     }
 
     /// Opens the store on PostgreSQL.
@@ -165,16 +177,55 @@ impl Store {
         receivers: Vec<Receiver>,
         public_url: &str,
     ) -> Result<Self, StoreError> {
-        let database = Database::Postgres(Postgres::open(place).await?);
-        Self::over(database, receivers, public_url).await
+        let store = Self::later(place, receivers, public_url);
+        store.arrive().await?;
+        Ok(store)
+    }
+
+    /// The store on PostgreSQL, for a process that begins without it: it does not answer until
+    /// [`Store::arrive`] has reached it.
+    pub fn later(place: &postgres::Place, receivers: Vec<Receiver>, public_url: &str) -> Self {
+        Self::closed(Some(place.clone()), receivers, public_url)
+    }
+
+    fn closed(place: Option<postgres::Place>, receivers: Vec<Receiver>, public_url: &str) -> Self {
+        Self {
+            opened: Arc::default(),
+            gathered: Arc::default(),
+            place,
+            public_url: public_url.into(),
+            receivers: receivers.into(),
+            desks: Arc::default(),
+        }
+    }
+
+    /// Reaches the store, and brings its schema up to date. Once it is reached, that is all.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while the server is not there; anything else will not pass by
+    /// waiting: it does not let us in, or its schema is of another release.
+    pub async fn arrive(&self) -> Result<(), StoreError> {
+        match &self.place {
+            Some(place) if self.opened.get().is_none() => {
+                self.over(Database::Postgres(Postgres::open(place).await?))
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it was ever reached.
+    pub fn is_open(&self) -> bool {
+        self.opened.get().is_some()
+    }
+
+    fn opened(&self) -> Result<&Opened, StoreError> {
+        let never = || StoreError::Unavailable("it was not there since the start".to_owned());
+        self.opened.get().ok_or_else(never)
     }
 
     /// The gateway key, from which link signatures are derived, is made on the first start.
-    async fn over(
-        database: Database,
-        receivers: Vec<Receiver>,
-        public_url: &str,
-    ) -> Result<Self, StoreError> {
+    async fn over(&self, database: Database) -> Result<(), StoreError> {
         let fresh = format!(
             "{}{}",
             uuid::Uuid::new_v4().simple(),
@@ -196,14 +247,9 @@ impl Store {
                 })
             })
             .await?;
-        let links = Arc::new(Links::new(public_url, &key));
-        Ok(Self {
-            database: Arc::new(database),
-            gathered: Arc::default(),
-            receivers: receivers.into(),
-            desks: Arc::default(),
-            links,
-        })
+        let links = Arc::new(Links::new(&self.public_url, &key));
+        self.opened.get_or_init(|| Opened { database, links });
+        Ok(())
     }
 
     /// With channels at which the conversations of others are shown.
@@ -215,12 +261,15 @@ impl Store {
 
     /// Whether this process alone has the store, so that nothing in it can be anybody else's.
     pub fn is_embedded(&self) -> bool {
-        matches!(*self.database, Database::Sqlite(_))
+        self.place.is_none()
     }
 
     /// Makes links of kept attachments.
-    pub fn links(&self) -> &Arc<Links> {
-        &self.links
+    ///
+    /// # Errors
+    /// While the store was not reached: the key is in it.
+    pub fn links(&self) -> Result<&Arc<Links>, StoreError> {
+        Ok(&self.opened()?.links)
     }
 
     /// Runs a unit and waits until it is durable: its result, and what to wake. On PostgreSQL it is run
@@ -234,10 +283,11 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>, &mut Unit<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let (receivers, links) = (Arc::clone(&self.receivers), Arc::clone(&self.links));
+        let opened = self.opened()?;
+        let (receivers, links) = (Arc::clone(&self.receivers), Arc::clone(&opened.links));
         let desks = Arc::clone(&self.desks);
         let started = std::time::Instant::now();
-        let result = self
+        let result = opened
             .database
             .write(move |tx| {
                 let wakes = Wakes::default();
@@ -268,7 +318,7 @@ impl Store {
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let started = std::time::Instant::now();
-        let result = self.database.read(unit).await;
+        let result = self.opened()?.database.read(unit).await;
         metrics::histogram!(crate::telemetry::names::STORE_SECONDS, "operation" => "read")
             .record(started.elapsed());
         result

@@ -18,8 +18,6 @@
 
 mod connect;
 mod presence;
-#[cfg(test)]
-pub(super) mod seen;
 mod session;
 mod threads;
 mod values;
@@ -118,6 +116,7 @@ impl Postgres {
         let migrated = tokio::task::spawn_blocking(move || {
             let mut session = Session::new(to_migrate)?;
             super::migrate::migrate_postgres(&mut session)
+                .map_err(|error| session.at_the_start(error))
         });
         migrated
             .await

@@ -172,6 +172,7 @@ pub struct StoredAttachment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_key: Option<String>,
     /// What it is.
+    #[serde(deserialize_with = "known_kind")]
     pub kind: AttachmentKind,
     /// MIME type, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,6 +180,12 @@ pub struct StoredAttachment {
     /// Size, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
+}
+
+/// What only a newer release tells from a file is a file to this one.
+fn known_kind<'de, D: serde::Deserializer<'de>>(from: D) -> Result<AttachmentKind, D::Error> {
+    let name = serde_json::Value::deserialize(from)?;
+    Ok(AttachmentKind::deserialize(name).unwrap_or(AttachmentKind::File))
 }
 
 /// A message with its author.

@@ -18,7 +18,7 @@ use super::rows::{BOT, ConversationRow, MessageRow, UserRow};
 use super::sends::{self, AcceptSend, Accepted, Target};
 use super::sql::Sql;
 use super::work::{After, Begin, Begun, Job, Taken};
-use super::{Receiver, Store, StoreError, Unit, Wakes, work};
+use super::{Receiver, Store, StoreError, Unit, Wakes, plans, work};
 use super::{Tx, at_once};
 use crate::vals;
 use serde_json::Value;
@@ -127,12 +127,14 @@ impl<P: Place> Bench<P> {
 
     /// A number out of the tables.
     async fn number(&self, sql: &'static str) -> i64 {
+        plans::of_a_test(sql);
         self.read(move |tx| at_once(async { tx.one(sql, &[]).await?.int() }))
             .await
     }
 
     /// A column of text out of the tables.
     async fn texts(&self, sql: &'static str) -> Vec<String> {
+        plans::of_a_test(sql);
         self.read(move |tx| {
             at_once(async {
                 let rows = tx.rows(sql, &[]).await?;
@@ -144,6 +146,7 @@ impl<P: Place> Bench<P> {
 
     /// Changes tables behind the service's back.
     async fn meddle(&self, sql: &'static str) {
+        plans::of_a_test(sql);
         self.unit(move |tx, _| at_once(async { tx.exec(sql, &[]).await }))
             .await;
     }
@@ -160,17 +163,16 @@ impl<P: Place> Bench<P> {
     /// The events since the last call.
     async fn told(&self) -> Vec<(String, Value)> {
         let after = self.told.load(Ordering::Relaxed);
+        let own = "SELECT id, function, data FROM events WHERE id > $1 ORDER BY id";
+        plans::of_a_test(own);
         let rows = self
             .read(move |tx| {
                 at_once(async {
-                    tx.rows(
-                        "SELECT id, function, data FROM events WHERE id > $1 ORDER BY id",
-                        vals![after],
-                    )
-                    .await?
-                    .into_iter()
-                    .map(|mut r| Ok((r.int()?, r.text()?, r.text()?)))
-                    .collect::<Result<Vec<_>, StoreError>>()
+                    tx.rows(own, vals![after])
+                        .await?
+                        .into_iter()
+                        .map(|mut r| Ok((r.int()?, r.text()?, r.text()?)))
+                        .collect::<Result<Vec<_>, StoreError>>()
                 })
             })
             .await;

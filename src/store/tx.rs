@@ -23,6 +23,15 @@ impl<'c> Tx<'c> {
     pub(super) fn postgres(session: &'c mut Session) -> Self {
         Self(On::Postgres(session))
     }
+
+    /// Looks how a statement is about to be run that no test has run yet.
+    #[cfg(test)]
+    fn look(&mut self, text: Text, vals: &[Val<'_>]) -> Result<(), StoreError> {
+        match &mut self.0 {
+            On::Sqlite(connection) => super::plans::look_on_sqlite(connection, text.sqlite, vals),
+            On::Postgres(session) => super::plans::look_on_postgres(session, text.postgres),
+        }
+    }
 }
 
 // Every answer is there when the call returns: on SQLite because the statement ran, on PostgreSQL
@@ -38,6 +47,10 @@ impl Sql for Tx<'_> {
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<u64, StoreError>> {
         let text = sql.into();
+        #[cfg(test)]
+        if let Err(error) = self.look(text, vals) {
+            return ready(Err(error));
+        }
         ready(match &mut self.0 {
             On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals),
             On::Postgres(session) => session.exec(text.postgres, vals),
@@ -50,6 +63,10 @@ impl Sql for Tx<'_> {
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<(), StoreError>> {
         let text = sql.into();
+        #[cfg(test)]
+        if let Err(error) = self.look(text, vals) {
+            return ready(Err(error));
+        }
         ready(match &mut self.0 {
             On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals).map(drop),
             On::Postgres(session) => session.later(text.postgres, vals),
@@ -87,6 +104,10 @@ impl Sql for Tx<'_> {
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> {
         let text = sql.into();
+        #[cfg(test)]
+        if let Err(error) = self.look(text, vals) {
+            return ready(Err(error));
+        }
         ready(match &mut self.0 {
             On::Sqlite(connection) => super::sqlite::rows(connection, text.sqlite, vals),
             On::Postgres(session) => session.rows(text.postgres, vals),

@@ -5,7 +5,7 @@ use super::locks::{self, Name};
 use super::outbox::Unit;
 use super::rows::from_json;
 use super::sends::take_number;
-use super::sql::Sql;
+use super::sql::{Sql, Text};
 use super::work::{Failure, fail};
 use crate::vals;
 use serde_json::json;
@@ -567,23 +567,7 @@ pub async fn prune<S: Sql>(
     gone += sql
         .exec("DELETE FROM effects WHERE expires_at < $1", vals![now])
         .await?;
-    gone += sql
-        .exec(
-            "DELETE FROM deliveries WHERE event_id IN (SELECT e.id FROM events e
-                WHERE e.created_at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries d
-                    WHERE d.event_id = e.id AND (d.open OR d.dead))
-                ORDER BY e.created_at LIMIT 1000)",
-            vals![now - keep.delivered_events_ms],
-        )
-        .await?;
-    gone += sql
-        .exec(
-            "DELETE FROM events WHERE id IN (SELECT e.id FROM events e WHERE e.created_at < $1
-                AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.id)
-                ORDER BY e.created_at LIMIT 1000)",
-            vals![now - keep.delivered_events_ms],
-        )
-        .await?;
+    gone += told_events(sql, now - keep.delivered_events_ms).await?;
     gone += sql
         .exec(
             "DELETE FROM idempotency_keys WHERE created_at < $1 AND key IN
@@ -594,4 +578,33 @@ pub async fn prune<S: Sql>(
         )
         .await?;
     Ok(gone)
+}
+
+/// Forgets events from before then that wait nowhere, and their deliveries. The events first, so that their
+/// deliveries are found by what went: which events have none left, no index knows.
+async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError> {
+    let rows = sql
+        .rows(
+            "DELETE FROM events WHERE id IN (SELECT e.id FROM events e
+                WHERE e.created_at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries d
+                    WHERE d.event_id = e.id AND (d.open OR d.dead))
+                ORDER BY e.created_at LIMIT 1000) RETURNING id",
+            vals![before],
+        )
+        .await?;
+    let mut gone = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        gone.push(row.int()?);
+    }
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let ids = super::rows::json(&gone)?;
+    let deliveries = Text::each(
+        "DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each($1))",
+        "DELETE FROM deliveries WHERE event_id IN
+            (SELECT CAST(id AS BIGINT) FROM json_array_elements_text(CAST($1 AS JSON)) id)",
+    );
+    let deliveries = sql.exec(deliveries, vals![&ids]).await?;
+    Ok(deliveries + u64::try_from(gone.len()).unwrap_or(u64::MAX))
 }

@@ -201,9 +201,19 @@ pub async fn delete<S: Sql>(
     erase_raw(sql, id).await?;
     hash_ids(sql, id).await?;
     for statement in [
-        "DELETE FROM events WHERE id IN (SELECT event_id FROM deliveries WHERE group_id IN
-            (SELECT id FROM conversations WHERE user_id = $1))",
-        "DELETE FROM deliveries WHERE group_id IN
+        // Each of the three has an index of its own.
+        "DELETE FROM events WHERE id IN (
+            SELECT event_id FROM deliveries WHERE NOT open AND NOT dead AND group_id IN
+                (SELECT id FROM conversations WHERE user_id = $1)
+            UNION ALL SELECT event_id FROM deliveries WHERE open AND group_id IN
+                (SELECT id FROM conversations WHERE user_id = $1)
+            UNION ALL SELECT event_id FROM deliveries WHERE dead AND group_id IN
+                (SELECT id FROM conversations WHERE user_id = $1))",
+        "DELETE FROM deliveries WHERE NOT open AND NOT dead AND group_id IN
+            (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM deliveries WHERE open AND group_id IN
+            (SELECT id FROM conversations WHERE user_id = $1)",
+        "DELETE FROM deliveries WHERE dead AND group_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
         "DELETE FROM attempts WHERE message_id IN (SELECT m.id FROM messages m
             JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)",

@@ -38,7 +38,7 @@ pub async fn message_detail(api: &Api, id: MessageId) -> Result<Success, ApiErro
     let (Some(message), Some(history)) = found else {
         return Err(missing(Code::MessageNotFound, "message", id));
     };
-    let message = MessageRow::of(&message, api.gateway.store.links(), now());
+    let message = MessageRow::of(&message, api.gateway.store.links()?, now());
     Ok(Success::new(answers::message_detail(&convert::detail(
         message, &history,
     ))))
@@ -81,7 +81,7 @@ async fn conversation(
     if of.is_some_and(|of| of != user.id) {
         return Ok(None);
     }
-    let (links, now) = (api.gateway.store.links(), now());
+    let (links, now) = (api.gateway.store.links()?, now());
     let messages: Vec<MessageRow> = messages
         .iter()
         .map(|m| MessageRow::of(m, links, now))
@@ -102,7 +102,7 @@ async fn listed(
         .store
         .read(move |tx| at_once(reads::conversations(tx, &filter)))
         .await?;
-    let (links, now) = (api.gateway.store.links(), now());
+    let (links, now) = (api.gateway.store.links()?, now());
     let items = rows.iter().map(|(conversation, user, last)| {
         let last = last.as_ref().map(|m| MessageRow::of(m, links, now));
         shape(&ConversationRow::of(conversation, user), last.as_ref())
@@ -167,7 +167,7 @@ pub async fn get_new_messages(api: &Api, args: &Args) -> Result<Success, ApiErro
     if of_somebody_else {
         return Ok(Success::new(json!([])));
     }
-    let (links, now) = (api.gateway.store.links(), now());
+    let (links, now) = (api.gateway.store.links()?, now());
     let messages = messages
         .iter()
         .map(|m| answers::message(&MessageRow::of(m, links, now)));

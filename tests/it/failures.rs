@@ -8,6 +8,7 @@
 //! | Redis down | does not apply | [`queue`]: `while_redis_is_down_sends_are_accepted_and_go_out_when_it_is_back`, `while_redis_is_frozen_…` |
 //! | Redis emptied | does not apply | [`queue`]: `redis_emptied_in_full_traffic_loses_and_doubles_nothing` |
 //! | store down | `full` (it cannot be written: 503) | [`store`]: killed, frozen, cut off; the spool |
+//! | a process begins without its store | does not apply | [`without_store`] |
 //! | disk full | `full::on_a_full_disk_nothing_is_acknowledged_and_what_was_is_kept` | [`store`]: `a_full_spool_acknowledges_nothing_more` |
 //! | platform down, slow, 429 | `limits`, `order::a_broken_channel_slows_no_other` | [`mixed`] |
 //! | chat backend down | `backend::after_an_outage_of_the_backend_every_event_comes_once_and_in_order` | [`mixed`] |
@@ -19,7 +20,9 @@
 mod clock;
 mod ledger;
 mod mixed;
+mod newer;
 mod processes;
 mod queue;
 pub(crate) mod rig;
 mod store;
+mod without_store;

@@ -6,6 +6,7 @@
 )]
 
 use super::*;
+use crate::failures::rig::Rig;
 use crate::word;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -180,6 +181,82 @@ async fn five_thousand_mails_become_one_message_each_though_the_process_is_kille
          WHERE CAST(SUBSTR(a.text, 15) AS INTEGER) > CAST(SUBSTR(b.text, 15) AS INTEGER)",
     );
     assert_eq!(swapped, 0);
+}
+
+/// Mails taken by a process since it began.
+async fn taken_by(world: &World, name: &str) -> usize {
+    let url = format!("{}/metrics", world.root_of(name));
+    let metrics = world.send(world.client().get(url)).await.text().to_owned();
+    let name = "switchboard_inbound_events_total{channel=\"mail\",event=\"message\"} ";
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.map_or(0, |value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn of_two_processes_one_reads_a_mailbox_and_the_other_goes_on_when_it_is_killed() {
+    /// Mails of a round: more than are taken together, so that a reader is killed in the middle of them.
+    const ROUND: usize = 400;
+    const KILLS: usize = 3;
+    const SOME: usize = 60;
+    let smtp = SmtpServer::start(Protection::None);
+    let imap = Dovecot::start(&[("support", SECRET)]);
+    let mut delivered = 0;
+    let mut deliver = || {
+        for number in delivered..delivered + ROUND {
+            imap.deliver("support", &letter(number));
+        }
+        delivered += ROUND;
+        delivered
+    };
+    deliver();
+    let url = imap.url("support", SECRET);
+    let setup = mail_world(&smtp, Some(&url), json!({"start_from": "days:2"}));
+    let rig = Rig::start(setup.hook_events(&["channel-paused"])).await;
+    let world = &rig.world;
+    let (mut reads, mut waits) = ("piping", "piping-2");
+    world.join(reads, &["--role", "piping"]).await;
+    until_within(LONG, "some mails", || async {
+        (taken_by(world, reads).await >= SOME).then_some(())
+    })
+    .await;
+    for _ in 0..KILLS {
+        world.join(waits, &["--role", "piping"]).await;
+        deliver();
+        let before = taken_by(world, reads).await;
+        until_within(LONG, "more of them", || async {
+            (taken_by(world, reads).await >= before + SOME).then_some(())
+        })
+        .await;
+        assert_eq!(taken_by(world, waits).await, 0, "one reads at a time");
+        world.kill_of(reads);
+        (reads, waits) = (waits, reads);
+        until_within(LONG, "the other to go on", || async {
+            (taken_by(world, reads).await >= SOME).then_some(())
+        })
+        .await;
+    }
+    let all = deliver();
+    let read = "SELECT last_uid FROM mailboxes";
+    until_within(LONG, "the last mail", || async {
+        (rig.store.sql("switchboard", read) == all.to_string()).then_some(())
+    })
+    .await;
+    let counted = "SELECT COUNT(*) || ' ' || COUNT(DISTINCT text) FROM messages
+        WHERE text LIKE 'Letter number%'";
+    assert_eq!(
+        rig.store.sql("switchboard", counted),
+        format!("{all} {all}")
+    );
+    assert_eq!(
+        rig.store
+            .sql("switchboard", "SELECT COUNT(*) FROM raw_events"),
+        "0"
+    );
+    // In the order of the mailbox.
+    let swapped = "SELECT COUNT(*) FROM (SELECT CAST(RTRIM(SUBSTR(text, 15), '.') AS BIGINT) AS n,
+            LAG(CAST(RTRIM(SUBSTR(text, 15), '.') AS BIGINT)) OVER (ORDER BY id) AS before
+        FROM messages WHERE text LIKE 'Letter number%') numbered WHERE before > n";
+    assert_eq!(rig.store.sql("switchboard", swapped), "0");
 }
 
 #[tokio::test]

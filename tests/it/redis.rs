@@ -201,6 +201,33 @@ async fn a_pause_outlives_an_emptied_redis_and_a_resume_too() {
 }
 
 #[tokio::test]
+async fn over_tls_messages_go_out_and_a_wrong_password_is_said_to_be_one() {
+    let server = RedisServer::with_tls("s3cret-of-redis");
+    let world = on(&server.tls_url()).await;
+    world.emulator("bot").say("hi").await;
+    let sent = world.text("bot", CUSTOMER, "hello", json!({})).await;
+    assert_eq!(sent.expect(200).word("status"), "sent");
+    let check = world.run(&["check", "--offline"]).await;
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let wrong = server
+        .tls_url()
+        .replace("s3cret-of-redis", "wr0ng-of-redis");
+    let untrusted = server.tls_url().split('?').next().unwrap().to_owned();
+    for (url, why) in [
+        (&wrong, "password authentication failed"),
+        (&untrusted, "certificate"),
+    ] {
+        let environment = [("SWITCHBOARD__QUEUE__URL", url.as_str())];
+        let check = world.run_with(&["check", "--offline"], &environment).await;
+        assert_eq!(check.code, Some(1), "{check:?}");
+        let said = format!("{}{}", check.stdout, check.stderr).to_lowercase();
+        assert!(said.contains(why), "{said}");
+    }
+    let all = format!("{:?}", world.log());
+    assert!(!all.contains("-of-redis"), "a password is in the log");
+}
+
+#[tokio::test]
 async fn it_may_want_a_password_which_is_told_to_nobody() {
     let server = RedisServer::with_password("s3cret-of-redis");
     let world = on(&server.url()).await;

@@ -259,6 +259,52 @@ async fn a_password_is_used_and_told_to_nobody() {
 }
 
 #[tokio::test]
+async fn over_tls_it_claims_and_finishes_and_a_stranger_is_not_trusted() {
+    let server = RedisServer::with_tls("s3cret-pass");
+    let options = own();
+    let queue = at(&server.tls_url(), &options).await;
+    queue.schedule(&lane(), &[due(1), due(2)]).await.unwrap();
+    let leases = queue.claim(&lane(), 9).await.unwrap().leases;
+    assert_eq!(leases.len(), 2);
+    for lease in leases {
+        assert!(queue.extend(&lane(), lease).await.unwrap());
+        queue.finish(&lane(), lease, None).await.unwrap();
+    }
+    assert_eq!(queue.stats(&lane()).await.unwrap().depth, 0);
+    // What is listened to goes the same way.
+    let other = at(&server.tls_url(), &options).await;
+    let waits = Arc::clone(&queue);
+    let woken = tokio::spawn(async move { waits.wait(&lane(), None).await });
+    until("the wake-up", || async {
+        other.schedule(&lane(), &[due(3)]).await.unwrap();
+        woken.is_finished().then_some(())
+    })
+    .await;
+    // All of it went through the port that speaks TLS.
+    let plain = server.command(&["CLIENT", "LIST"]);
+    let port = format!("laddr={}", server.address());
+    let on_plain = plain
+        .lines()
+        .filter(|client| client.contains(&port))
+        .count();
+    assert_eq!(on_plain, 1, "this one alone:\n{plain}");
+    let (encrypted, _) = server
+        .tls_url()
+        .split_once('?')
+        .map(|(u, q)| (u.to_owned(), q.to_owned()))
+        .unwrap();
+    for refused in [
+        // Nobody has heard of that authority, the password is another one's, or TLS was forgotten.
+        encrypted.clone(),
+        server.tls_url().replace("s3cret-pass", "wr0ng-pass"),
+        encrypted.replace("rediss://", "redis://"),
+    ] {
+        let error = at(&refused, &own()).await.ping().await.unwrap_err();
+        assert!(!error.to_string().contains("pass"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn databases_of_a_server_are_apart() {
     let options = own();
     let url = server().url();

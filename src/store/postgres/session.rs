@@ -59,6 +59,8 @@ pub struct Session {
     connector: Connector,
     link: Option<Link>,
     refused: Option<Instant>,
+    /// That refusal was not for want of a server: it will be the same tomorrow.
+    for_good: bool,
     patience: Duration,
     /// How the open transaction broke, since its beginning.
     broken: Option<Broken>,
@@ -75,9 +77,18 @@ impl Session {
             connector,
             link: None,
             refused: None,
+            for_good: false,
             patience: ANSWER_MAX,
             broken: None,
         })
+    }
+
+    /// One of a test's own.
+    #[cfg(test)]
+    pub(in super::super) fn open(
+        url: &switchboard_channels::kit::secret::Secret,
+    ) -> Result<Self, StoreError> {
+        Self::new(Connector::new(url)?)
     }
 
     /// For statements that may take long: changes of the schema.
@@ -148,12 +159,22 @@ impl Session {
             }
             Ok(Err(error)) => {
                 self.refused = Some(Instant::now());
+                self.for_good = is_for_good(&error);
                 Err(self.unavailable(&explained(&error)))
             }
             Err(_late) => {
                 self.refused = Some(Instant::now());
+                self.for_good = false;
                 Err(self.unavailable("it gives no answer"))
             }
+        }
+    }
+
+    /// An error as a process that begins is to take it: it need not wait for what will not come.
+    pub(super) fn at_the_start(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Unavailable(why) if self.for_good => StoreError::Open(why),
+            other => other,
         }
     }
 
@@ -197,8 +218,6 @@ impl Session {
         if let Some(statement) = link.prepared.get(sql) {
             return Ok(statement.clone());
         }
-        #[cfg(test)]
-        super::seen::note(sql);
         let client = Arc::clone(&link.client);
         let statement = self.wait(async move { client.prepare(sql).await })?;
         if let Some(link) = &mut self.link {
@@ -258,6 +277,19 @@ impl Session {
     ) -> Result<Vec<Row>, StoreError> {
         let to_come = self.ask(sql, vals)?;
         self.answer(to_come)
+    }
+
+    /// Runs text without parameters, and gives the first column of whatever it answers.
+    #[cfg(test)]
+    pub(in super::super) fn texts(&mut self, sql: &str) -> Result<Vec<String>, StoreError> {
+        use tokio_postgres::SimpleQueryMessage;
+        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
+        let said = self.wait(async move { client.simple_query(sql).await })?;
+        let texts = said.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(texts.collect())
     }
 
     /// Waits for an answer, and for those of everything that was sent before. The first error is the
@@ -334,6 +366,31 @@ fn sent<T: Send + 'static>(
         None => call,
         Some(result) => Box::pin(std::future::ready(result)),
     }
+}
+
+/// Whether a connection was refused for what is in the URL: user or password, the database, the
+/// certificate.
+fn is_for_good(error: &Error) -> bool {
+    use std::error::Error as _;
+    let codes = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+    ];
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // What TLS makes of a certificate that it does not trust.
+        if inner.is::<rustls::Error>() {
+            return true;
+        }
+        let io = inner.downcast_ref::<std::io::Error>();
+        let within = io.and_then(std::io::Error::get_ref);
+        if within.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    error.code().is_some_and(|code| codes.contains(code))
 }
 
 fn gone() -> StoreError {

@@ -32,6 +32,8 @@ mod media;
 mod messages;
 #[path = "mirror.rs"]
 mod mirror;
+#[path = "newer.rs"]
+mod newer;
 #[path = "people.rs"]
 mod people;
 #[path = "quotes.rs"]
@@ -143,4 +145,45 @@ async fn one_process_alone_is_beside_no_other() {
         "{refused:?}"
     );
     open(Presence::Visitor).await.unwrap();
+}
+
+#[tokio::test]
+async fn over_tls_with_a_password_it_works_and_nothing_less_is_let_in() {
+    let server = PostgresServer::with_tls("s3cret-of-app");
+    let database = server.database();
+    let plain = database.url().replace("postgres@", "app:s3cret-of-app@");
+    let authority = server.authority();
+    let whole = format!(
+        "{plain}?sslmode=require&sslrootcert={}",
+        authority.display()
+    );
+    let open = async |url: &str| {
+        let place = crate::store::postgres::Place {
+            url: Secret::new(url),
+            connections: 2,
+            presence: Presence::Visitor,
+        };
+        Store::connect(&place, Vec::new(), "https://g.example").await
+    };
+    let store = open(&whole).await.unwrap();
+    store.ping().await.unwrap();
+    let encrypted = "SELECT COUNT(*) > 0 AND bool_and(s.ssl) FROM pg_stat_ssl s
+        JOIN pg_stat_activity a ON a.pid = s.pid WHERE a.usename = 'app'";
+    assert_eq!(database.sql(encrypted), "t");
+    for (url, why) in [
+        (
+            whole.replace("s3cret-of-app", "wr0ng-of-app"),
+            "password authentication failed",
+        ),
+        // Signed by nobody whom the public authorities know.
+        (format!("{plain}?sslmode=require"), "certificate"),
+        (plain, "no encryption"),
+    ] {
+        let refused = open(&url).await.err().unwrap();
+        // Not a server that is away: waiting would not mend it.
+        assert!(matches!(refused, StoreError::Open(_)), "{refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains(why), "{said}");
+        assert!(!said.contains("-of-app"), "{said}");
+    }
 }

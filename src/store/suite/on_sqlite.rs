@@ -30,10 +30,10 @@ mod media;
 mod messages;
 #[path = "mirror.rs"]
 mod mirror;
+#[path = "newer.rs"]
+mod newer;
 #[path = "people.rs"]
 mod people;
-#[path = "plans.rs"]
-mod plans;
 #[path = "quotes.rs"]
 mod quotes;
 #[path = "sets.rs"]

@@ -1,5 +1,6 @@
 //! PostgreSQL from the system's packages.
 
+use super::smtp::{CA, CERTIFICATE, KEY};
 use crate::ports;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,40 @@ impl PostgresServer {
     /// # Panics
     /// When PostgreSQL is not installed or does not start.
     pub fn start(settings: &[&'static str]) -> Self {
+        Self::start_with(settings, &[])
+    }
+
+    /// Starts a server that speaks TLS, with the certificate of the tests' own authority; `app` is let in
+    /// with a password and over TLS only.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    pub fn with_tls(password: &str) -> Self {
+        let rules = format!(
+            "host all {ACCOUNT} 127.0.0.1/32 trust\nhostssl all app 127.0.0.1/32 scram-sha-256\n"
+        );
+        let files = [
+            ("pg_hba.conf", rules.as_str()),
+            ("server.crt", CERTIFICATE),
+            ("server.key", KEY),
+        ];
+        let server = Self::start_with(&["fsync=off", "ssl=on"], &files);
+        let sql = format!("CREATE ROLE app LOGIN SUPERUSER PASSWORD '{password}'");
+        server.sql(ACCOUNT, &sql);
+        server
+    }
+
+    /// Writes the certificate of the tests' own authority, for `sslrootcert`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn authority(&self) -> PathBuf {
+        let file = self.folder.join("ca.pem");
+        std::fs::write(&file, CA).expect("a certificate is written");
+        file
+    }
+
+    fn start_with(settings: &[&'static str], files: &[(&str, &str)]) -> Self {
         let binaries = binaries();
         let name = format!(
             "switchboard-postgres-{}-{}",
@@ -64,6 +99,15 @@ impl PostgresServer {
         initdb.arg("-D").arg(server.data());
         initdb.args(["-A", "trust", "-U", ACCOUNT, "-E", "UTF8"]);
         run(initdb.args(["--locale=C.UTF-8", "--no-sync"]));
+        for (name, text) in files {
+            let file = server.data().join(name);
+            std::fs::write(&file, text).expect("a file of the server is written");
+            // A key that others can read it refuses.
+            run(Command::new("chmod").arg("600").arg(&file));
+            if is_root() {
+                run(Command::new("chown").arg(ACCOUNT).arg(&file));
+            }
+        }
         for last in [false, false, true] {
             server.serve();
             if server.wait() {

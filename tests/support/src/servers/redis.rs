@@ -1,6 +1,7 @@
 //! A Redis server of its own: `redis-server` on a free port, its data in a temporary folder.
 
 use super::keeper::{Keeper, folder};
+use super::smtp::{CA, CERTIFICATE, KEY};
 use crate::{DEADLINE, ports};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,6 +23,8 @@ pub struct RedisServer {
     folder: PathBuf,
     arguments: Vec<String>,
     password: Option<String>,
+    /// Where it speaks TLS, if it does.
+    tls_port: Option<u16>,
     /// Databases that were given away.
     databases: AtomicU32,
     process: Mutex<Option<Keeper>>,
@@ -52,13 +55,27 @@ impl RedisServer {
         Self::with(&["--requirepass", password], Some(password))
     }
 
+    /// Starts a server that wants a password and speaks TLS on a second port, with the certificate of
+    /// the tests' own authority.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with_tls(password: &str) -> Self {
+        Self::start_with(&["--requirepass", password], Some(password), true)
+    }
+
     /// Starts a server with further arguments of `redis-server`.
     ///
     /// # Panics
     /// When it does not start.
     pub fn with(arguments: &[&str], password: Option<&str>) -> Self {
+        Self::start_with(arguments, password, false)
+    }
+
+    fn start_with(arguments: &[&str], password: Option<&str>, tls: bool) -> Self {
         for _ in 0..PORT_TRIES {
             let server = Self {
+                tls_port: tls.then(ports::free),
                 port: ports::free(),
                 folder: folder("redis"),
                 arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
@@ -86,7 +103,26 @@ impl RedisServer {
             DATABASES,
         ];
         let base = base.iter().map(|&a| a.to_owned());
-        let arguments: Vec<String> = base.chain(self.arguments.iter().cloned()).collect();
+        let mut arguments: Vec<String> = base.chain(self.arguments.iter().cloned()).collect();
+        if let Some(port) = self.tls_port {
+            for (name, text) in [
+                ("ca.pem", CA),
+                ("server.pem", CERTIFICATE),
+                ("server.key", KEY),
+            ] {
+                std::fs::write(self.folder.join(name), text).expect("a certificate is written");
+            }
+            let port = port.to_string();
+            let tls = ["--tls-port", &port, "--tls-cert-file", "server.pem"];
+            let more = [
+                "--tls-key-file",
+                "server.key",
+                "--tls-ca-cert-file",
+                "ca.pem",
+            ];
+            let own = ["--tls-auth-clients", "no"];
+            arguments.extend(tls.iter().chain(&more).chain(&own).map(|&a| a.to_owned()));
+        }
         let keeper = Keeper::start("redis-server", &arguments, &self.folder);
         let end = Instant::now() + DEADLINE;
         while Instant::now() < end && keeper.signal("0") {
@@ -125,6 +161,21 @@ impl RedisServer {
         let password = self.password.as_ref();
         let user = password.map_or(String::new(), |p| format!(":{p}@"));
         format!("redis://{user}{address}/0")
+    }
+
+    /// `rediss://…` with the password, and the file of the authority that is to be trusted.
+    ///
+    /// # Panics
+    /// When it speaks no TLS.
+    pub fn tls_url(&self) -> String {
+        let port = self.tls_port.expect("it speaks TLS");
+        let ca = self.folder.join("ca.pem");
+        let plain = self.url_at(SocketAddr::from(([127, 0, 0, 1], port)));
+        format!(
+            "{}?ca={}",
+            plain.replace("redis://", "rediss://"),
+            ca.display()
+        )
     }
 
     /// Ends it as a power cut would.
