@@ -29,6 +29,7 @@ pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod inbound;
+mod lockfile;
 pub mod mail;
 pub mod media;
 pub mod mirror;

@@ -87,11 +87,12 @@ pub async fn release<S: Sql>(
     for channel in channels {
         let rows = sql
             .rows(
+                // Not as `NOT EXISTS`: of that the planner may make a list of all that are open.
                 "SELECT h.platform_id, h.event, h.until FROM held_echoes h
-                 WHERE h.channel_id = $1 AND (h.until <= $2 OR NOT EXISTS (
+                 WHERE h.channel_id = $1 AND (h.until <= $2 OR (
                     SELECT 1 FROM messages m JOIN parts p ON p.message_id = m.id
                     WHERE m.conversation_id = h.conversation_id AND m.open
-                        AND p.state IN ('begun', 'unsure')))
+                        AND p.state IN ('begun', 'unsure') LIMIT 1) IS NULL)
                  ORDER BY h.until LIMIT $3",
                 vals![&channel.id, unit.now.0, BATCH],
             )

@@ -214,9 +214,12 @@ pub(super) fn look_on_postgres(session: &mut Session, sql: &'static str) -> Resu
         return Ok(());
     }
     // While tables are as small as a test's, joining by reading both sides looks cheap.
-    session.texts("SET enable_hashjoin = off; SET enable_mergejoin = off")?;
+    session.texts(
+        "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off",
+    )?;
     let plan = Plan::of(session, sql)?;
-    session.texts("SET enable_hashjoin = on; SET enable_mergejoin = on")?;
+    session
+        .texts("SET enable_hashjoin = on; SET enable_mergejoin = on; SET enable_material = on")?;
     judged(
         sql,
         &forbidden(sql, plan.reads_all(0.0), &[ALLOWED, YOUNG]),

@@ -7,10 +7,11 @@
 
 use super::sql::{Cell, Row, Val};
 use super::{StoreError, Tx};
+use crate::lockfile;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, StatementStatus, ToSql};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -173,17 +174,9 @@ impl Drop for Sqlite {
 fn take_lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|e| StoreError::Open(format!("{}: {e}", PathBuf::from(&name).display())))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
-        Err(TryLockError::Error(e)) => Err(StoreError::Open(e.to_string())),
-    }
+    lockfile::take(Path::new(&name))
+        .map_err(|e| StoreError::Open(format!("{}: {e}", PathBuf::from(&name).display())))?
+        .ok_or_else(|| StoreError::Locked(path.to_owned()))
 }
 
 fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {

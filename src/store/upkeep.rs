@@ -147,9 +147,10 @@ pub async fn forget_heartbeats<S: Sql>(sql: &mut S) -> Result<u64, StoreError> {
 pub async fn expire<S: Sql>(sql: &mut S, unit: &mut Unit<'_>) -> Result<usize, StoreError> {
     let rows = sql
         .rows(
+            // Not as `NOT EXISTS`, which may be planned as a comparison with all parts.
             "SELECT m.id, m.conversation_id FROM messages m
-             WHERE m.open AND m.deadline_at <= $1 AND NOT EXISTS (
-                SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state IN ('begun', 'unsure'))
+             WHERE m.open AND m.deadline_at <= $1 AND (SELECT 1 FROM parts p
+                WHERE p.message_id = m.id AND p.state IN ('begun', 'unsure') LIMIT 1) IS NULL
              ORDER BY m.deadline_at LIMIT 500",
             vals![unit.now.0],
         )
@@ -489,9 +490,9 @@ pub async fn drop_letter<S: Sql>(
     // Not one that is just being sent: it may arrive, and would have been called dropped.
     let waiting = sql
         .row(
-            "SELECT m.channel_id, m.conversation_id, m.open AND NOT EXISTS (
+            "SELECT m.channel_id, m.conversation_id, m.open AND (
                 SELECT 1 FROM messages b WHERE b.conversation_id = m.conversation_id AND b.open
-                    AND b.seq < m.seq)
+                    AND b.seq < m.seq LIMIT 1) IS NULL
              FROM messages m
              WHERE m.id = $1 AND (m.open OR m.scheduled) AND NOT EXISTS (
                 SELECT 1 FROM parts p WHERE p.message_id = m.id AND p.state = 'begun')",
@@ -586,8 +587,8 @@ async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError
     let rows = sql
         .rows(
             "DELETE FROM events WHERE id IN (SELECT e.id FROM events e
-                WHERE e.created_at < $1 AND NOT EXISTS (SELECT 1 FROM deliveries d
-                    WHERE d.event_id = e.id AND (d.open OR d.dead))
+                WHERE e.created_at < $1 AND (SELECT 1 FROM deliveries d
+                    WHERE d.event_id = e.id AND (d.open OR d.dead) LIMIT 1) IS NULL
                 ORDER BY e.created_at LIMIT 1000) RETURNING id",
             vals![before],
         )

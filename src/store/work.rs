@@ -677,8 +677,8 @@ async fn raised<S: Sql>(sql: &mut S, message: MessageId) -> Result<Option<bool>,
     let row = sql
         .row(
             "SELECT bulk FROM messages WHERE id = $1 AND dead AND (parts_sent = parts
-                OR (error_code = 'unsure' AND NOT EXISTS (SELECT 1 FROM parts p
-                    WHERE p.message_id = messages.id AND p.state = 'failed')))",
+                OR (error_code = 'unsure' AND (SELECT 1 FROM parts p
+                    WHERE p.message_id = messages.id AND p.state = 'failed' LIMIT 1) IS NULL))",
             vals![message.0],
         )
         .await?;

@@ -4,7 +4,8 @@ use super::SpoolError;
 use super::frame::{self, HEADER, Head, Marker, VERSION};
 use super::record::Record;
 use super::state::{Position, Segment, State};
-use std::fs::{File, TryLockError};
+use crate::lockfile;
+use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,18 +45,9 @@ pub(super) fn lock(folder: &Path) -> Result<File, SpoolError> {
         .create(folder)
         .map_err(|e| SpoolError::disk(folder, &e))?;
     let path = folder.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|e| SpoolError::disk(&path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(SpoolError::Locked(folder.to_owned())),
-        Err(TryLockError::Error(e)) => Err(SpoolError::disk(&path, &e)),
-    }
+    lockfile::take(&path)
+        .map_err(|e| SpoolError::disk(&path, &e))?
+        .ok_or_else(|| SpoolError::Locked(folder.to_owned()))
 }
 
 /// The numbers of the files with this extension, in order.

@@ -175,12 +175,24 @@ async fn after_a_lost_connection_everybody_looks_again() {
     one.schedule(&lane(), &[due(1)]).await.unwrap();
     assert_eq!(await_group(&other).await.group, 1);
     news(&other, &News::Missed).await;
-    let (lease, ()) = tokio::join!(await_group(&other), async {
+    // Nothing is under way: a claim whose answer is cut off would have the group.
+    let quiet = Duration::from_millis(100);
+    while tokio::time::timeout(quiet, other.wait(&lane(), None))
+        .await
+        .is_ok()
+    {}
+    let woken = async {
+        other.wait(&lane(), None).await;
+        await_group(&other).await
+    };
+    let (lease, ()) = tokio::join!(tokio::time::timeout(DEADLINE, woken), async {
+        tokio::task::yield_now().await;
         proxy.refuse();
         // Nobody hears this.
         one.schedule(&lane(), &[due(2)]).await.unwrap();
         proxy.pass();
     });
+    let lease = lease.expect("a wake-up");
     assert_eq!(lease.group, 2);
     news(&other, &News::Rebuild).await;
 }

@@ -98,6 +98,7 @@ macro_rules! place {
 /// Everything that stands in a channel, in an order that only what came gives.
 async fn left(bench: &Bench, channel: &'static str) -> Vec<String> {
     let lines = move |tx: &mut Tx<'_>, sql: &'static str| {
+        plans::of_a_test(sql);
         let rows = at_once(tx.rows(sql, vals![channel]))?;
         let line = |mut row: crate::store::sql::Row| row.text();
         rows.into_iter().map(line).collect::<Result<Vec<_>, _>>()
