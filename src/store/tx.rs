@@ -79,6 +79,10 @@ impl Sql for Tx<'_> {
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<Asked, StoreError>> {
         let text = sql.into();
+        #[cfg(test)]
+        if let Err(error) = self.look(text, vals) {
+            return ready(Err(error));
+        }
         let answer = match &mut self.0 {
             On::Sqlite(connection) => {
                 super::sqlite::rows(connection, text.sqlite, vals).map(Answer::There)
