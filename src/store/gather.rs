@@ -8,6 +8,7 @@ use super::inbound::{self, Applied, Fate, InboundBatch};
 use super::{Store, StoreError, Wakes, at_once};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Webhooks of one group. Beyond some dozens nothing is gained by a larger one, and the first of it would
@@ -65,11 +66,14 @@ impl Store {
         if self.is_embedded() {
             return self.alone(webhook).await;
         }
+        // Not the caller's own: a group is written for others as well, and the runtime of an HTTP worker
+        // ends with the worker's last request.
+        let runtime = &self.opened()?.runtime;
         let (reply, result) = oneshot::channel();
         self.gathered
             .waiting()
             .push_back(Waiting { webhook, reply });
-        self.gather();
+        self.gather(runtime);
         let lost = || StoreError::Unavailable("a group of webhooks broke off".to_owned());
         result.await.map_err(|_dropped| lost())?
     }
@@ -80,9 +84,9 @@ impl Store {
     }
 
     /// Begins to write what waits, unless enough are at it.
-    fn gather(&self) {
+    fn gather(&self, runtime: &Handle) {
         if let Ok(permit) = Arc::clone(&self.gathered.writing).try_acquire_owned() {
-            tokio::spawn(self.clone().write_groups(permit));
+            runtime.spawn(self.clone().write_groups(permit));
         }
     }
 
@@ -97,7 +101,7 @@ impl Store {
         drop(permit);
         // What came between the last look and the permit's return found nobody free.
         if !self.gathered.waiting().is_empty() {
-            self.gather();
+            self.gather(&Handle::current());
         }
     }
 

@@ -137,6 +137,8 @@ impl Database {
 /// What is there once the store was reached.
 struct Opened {
     database: Database,
+    /// Of the process, in which it was reached.
+    runtime: tokio::runtime::Handle,
     links: Arc<Links>,
 }
 
@@ -248,7 +250,12 @@ impl Store {
             })
             .await?;
         let links = Arc::new(Links::new(&self.public_url, &key));
-        self.opened.get_or_init(|| Opened { database, links });
+        let runtime = tokio::runtime::Handle::current();
+        self.opened.get_or_init(|| Opened {
+            database,
+            runtime,
+            links,
+        });
         Ok(())
     }
 
