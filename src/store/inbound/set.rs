@@ -37,7 +37,8 @@ struct Plain<'a> {
     keys: Vec<(String, String)>,
 }
 
-/// Where an event belongs, as far as can be told without looking: names of its thread and its sender.
+/// Where an event belongs, as far as can be told without looking: names of its thread and its sender,
+/// who may be known by a number as well as by the platform's ids.
 fn places<'a>(
     channel: &'a ChannelInfo,
     event: &'a Event,
@@ -46,7 +47,8 @@ fn places<'a>(
         .thread
         .as_ref()
         .and_then(|thread| thread.key.as_deref());
-    let sender = event.sender.iter().flat_map(|sender| &sender.ids);
+    let sender = event.sender.iter();
+    let sender = sender.flat_map(|sender| sender.ids.iter().chain(&sender.phone));
     let names = thread.into_iter().chain(sender.map(String::as_str));
     names.map(|name| (channel.id.as_str(), name))
 }
