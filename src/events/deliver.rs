@@ -4,7 +4,7 @@ use super::sign;
 use crate::gateway::{Gateway, Hook};
 use crate::outbound::lanes::Work;
 use crate::outbound::policy;
-use crate::queue::{Due, Lease, Outcome, Priority};
+use crate::queue::{Due, Lease, Outcome, Priority, Refused};
 use crate::store::at_once;
 use crate::store::deliveries::{self, Delivery};
 use crate::telemetry::names;
@@ -78,11 +78,22 @@ impl Work for EventWork {
                     return Some(due);
                 }
             }
+            // Not at each event, which would cost a round trip to the queue: what was read is told.
+            if self.is_closed(lease.group).await {
+                return Some(Due::now(lease.group, Priority::Normal));
+            }
         }
     }
 }
 
 impl EventWork {
+    /// Whether the lane was paused or rests since the turn began. Without an answer it goes on: what it
+    /// has claimed is its to deliver.
+    async fn is_closed(&self, group: i64) -> bool {
+        let token = self.gateway.queue.take(&self.hook.lane, group, 1).await;
+        matches!(token, Ok(Err(Refused::Closed)))
+    }
+
     /// Delivers one event and records it; `Err` says when the group's turn comes again.
     async fn one(&self, delivery: &Delivery, group: i64) -> Result<(), Due> {
         let result = self.post(delivery).await;
