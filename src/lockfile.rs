@@ -35,3 +35,23 @@ pub fn take(path: &Path) -> io::Result<Option<File>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_leaving_is_waited_for_and_who_stays_is_not() {
+        let name = format!("sb-lock-{}", uuid::Uuid::new_v4());
+        let path = std::env::temp_dir().join(name);
+        let held = take(&path).unwrap().unwrap();
+        assert!(take(&path).unwrap().is_none());
+        let leaving = thread::spawn(move || {
+            thread::sleep(LOOK * 5);
+            drop(held);
+        });
+        assert!(take(&path).unwrap().is_some());
+        leaving.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
+}
