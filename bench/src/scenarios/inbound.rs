@@ -17,8 +17,11 @@ pub const PEOPLE: usize = 2000;
 const BATCH: usize = 20;
 /// What is asked of the ratio to the durable bare endpoint.
 const BAR: f64 = 0.35;
-/// A warm-up is this part of a turn.
+/// A warm-up is this part of a turn; but everybody has written once when it is over, as nearly all who
+/// write have in a gateway that runs.
 const WARM_UP: usize = 4;
+/// As long as that takes no more turns than this.
+const WARM_UP_MAX: usize = 3;
 
 /// One message in a webhook.
 pub fn single(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
@@ -68,7 +71,8 @@ fn measure(
         .then(|| rig.bare(Some((pair, Rows::PerMessage))))
         .transpose()?;
     let gateway = rig.gateway(setup(false))?;
-    let warm = || webhooks(rig, (count / WARM_UP).max(1), messages);
+    let everybody = PEOPLE.div_ceil(messages).min(count * WARM_UP_MAX);
+    let warm = || webhooks(rig, (count / WARM_UP).max(everybody), messages);
     let hooks = warm();
     for server in [&plain, &durable, &gateway].into_iter().chain(&per_message) {
         flood(server.at, &hooks, CONNECTIONS)?;
@@ -93,6 +97,12 @@ fn measure(
     // After the others, which what it has yet to tell would slow down.
     let telling = rig.fresh(setup(true))?;
     flood(telling.at, &warm(), CONNECTIONS)?;
+    // Written with the messages, and told later.
+    settle(&double)?;
+    telling.lane("events:backend", "pause")?;
+    let hooks = webhooks(rig, count, messages);
+    let rows_alone = flood(telling.at, &hooks, CONNECTIONS)?.rate();
+    telling.lane("events:backend", "resume")?;
     let mut with_events = Vec::new();
     for _ in 0..size.event_rounds {
         settle(&double)?;
@@ -116,6 +126,8 @@ fn measure(
             "ratio_to_not_durable",
             of(|t| ratio(t.subject.rate(), t.bare.rate())),
         ),
+        ("event_rows_per_second", rows_alone),
+        ("event_rows_ratio", ratio(rows_alone, baseline)),
         ("events_on_per_second", middle(&with_events)),
         ("events_on_ratio", ratio(middle(&with_events), baseline)),
         ("cpu_us_per_message", middle(&cpu)),
