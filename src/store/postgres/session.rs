@@ -23,8 +23,8 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(300);
 
 /// Plans that were made for empty tables are bad ones for full ones, and the server only makes them
 /// anew once it has looked at the tables, minutes later. So a connection lets its plans go after so many
-/// transactions, and again whenever their number has grown fourfold.
-const FIRST_PLANS: u64 = 16;
+/// transactions, and again whenever their number has doubled: a transaction may be a hundred messages.
+const FIRST_PLANS: u64 = 2;
 
 /// What became of a transaction that broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.begun += 1;
             if link.begun == link.renewal {
-                link.renewal = link.renewal.saturating_mul(4);
+                link.renewal = link.renewal.saturating_mul(2);
                 self.send_text("DISCARD PLANS")?;
             }
         }
