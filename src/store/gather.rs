@@ -52,7 +52,8 @@ impl Gathered {
 }
 
 impl Store {
-    /// Makes durable what a webhook carried: what became of each event of each batch, and what to wake.
+    /// Makes durable what a webhook carried: what became of each event of each batch, and what to wake,
+    /// for it and perhaps for others that were written with it.
     ///
     /// # Errors
     /// When it could not be written, or nobody knows whether it was.
@@ -112,9 +113,16 @@ impl Store {
             .await;
         match written {
             Ok((applied, _)) => {
-                for (waiting, applied) in group.into_iter().zip(applied) {
-                    // Who has gone away is not told.
-                    drop(waiting.reply.send(Ok(applied)));
+                // Whoever is there first wakes for all: one call to the queue instead of one each.
+                let (fates, of_each): (Vec<_>, Vec<_>) = applied.into_iter().unzip();
+                let mut wakes = Wakes::default();
+                of_each.into_iter().for_each(|of_one| wakes.extend(of_one));
+                for (waiting, fates) in group.into_iter().zip(fates) {
+                    let told = waiting.reply.send(Ok((fates, std::mem::take(&mut wakes))));
+                    // Who has gone away is not told, and wakes nobody.
+                    if let Err(Ok((_, back))) = told {
+                        wakes = back;
+                    }
                 }
             }
             // Written again, what was written after all is found there; but not by this process' count.
