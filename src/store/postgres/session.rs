@@ -4,7 +4,7 @@ use super::super::StoreError;
 use super::super::sql::{Row, Val};
 use super::connect::{Connector, explained};
 use super::values::{self, Param};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join, join_all};
 use futures_util::{FutureExt, TryStreamExt};
 use std::collections::HashMap;
 use std::pin::pin;
@@ -38,16 +38,35 @@ pub(super) enum Broken {
     Otherwise,
 }
 
-/// Statements that were sent and whose answers are still to come.
-type Sent = BoxFuture<'static, Result<(), Error>>;
+/// What was sent and is still to be answered.
+enum UnderWay {
+    Said(BoxFuture<'static, Result<(), Error>>),
+    Asked(u64, BoxFuture<'static, Result<Rows, Error>>),
+}
 
-/// Rows that are still to come.
-pub(in super::super) type ToCome = BoxFuture<'static, Result<Vec<tokio_postgres::Row>, Error>>;
+type Rows = Vec<tokio_postgres::Row>;
+
+impl UnderWay {
+    /// Its answer: nothing, or the rows of the question of that number.
+    async fn end(self) -> Result<Option<(u64, Rows)>, Error> {
+        match self {
+            Self::Said(call) => call.await.map(|()| None),
+            Self::Asked(number, call) => Ok(Some((number, call.await?))),
+        }
+    }
+}
+
+/// A question whose rows are still to be read: its number on this connection.
+pub(in super::super) struct ToCome(u64);
 
 struct Link {
     client: Arc<Client>,
     prepared: HashMap<&'static str, Statement>,
-    sent: Vec<Sent>,
+    /// In the order of sending.
+    under_way: Vec<UnderWay>,
+    /// What was answered and is not read yet.
+    answers: HashMap<u64, Rows>,
+    questions: u64,
     /// Transactions that were begun, and how many there will be when plans are next let go.
     begun: u64,
     renewal: u64,
@@ -122,9 +141,10 @@ impl Session {
     pub(in super::super) fn connect(&mut self) -> Result<(), StoreError> {
         if let Some(link) = &mut self.link {
             // What the last transaction left is of no interest to this one.
-            let sent = std::mem::take(&mut link.sent);
+            link.answers.clear();
+            let under_way = std::mem::take(&mut link.under_way).into_iter();
             let closed = self.runtime.block_on(async {
-                tokio::time::timeout(ANSWER_MAX, futures_util::future::join_all(sent))
+                tokio::time::timeout(ANSWER_MAX, join_all(under_way.map(UnderWay::end)))
                     .await
                     .is_err()
             });
@@ -151,7 +171,9 @@ impl Session {
                 self.link = Some(Link {
                     client: Arc::new(client),
                     prepared: HashMap::new(),
-                    sent: Vec::new(),
+                    under_way: Vec::new(),
+                    answers: HashMap::new(),
+                    questions: 0,
                     begun: 0,
                     renewal: FIRST_PLANS,
                 });
@@ -192,12 +214,8 @@ impl Session {
         let link = self.link.as_mut().ok_or_else(gone)?;
         let client = Arc::clone(&link.client);
         let call = async move { client.batch_execute(text).await };
-        Self::send(link, Box::pin(call));
+        link.under_way.push(UnderWay::Said(sent(Box::pin(call))));
         Ok(())
-    }
-
-    fn send(link: &mut Link, call: Sent) {
-        link.sent.push(sent(call));
     }
 
     /// Ends a transaction that wrote nothing, without waiting.
@@ -247,7 +265,7 @@ impl Session {
         let client = Arc::clone(&link.client);
         let params = Param::all(vals);
         let call = async move { client.execute_raw(&statement, params).await.map(drop) };
-        Self::send(link, Box::pin(call));
+        link.under_way.push(UnderWay::Said(sent(Box::pin(call))));
         Ok(())
     }
 
@@ -257,17 +275,25 @@ impl Session {
         vals: &[Val<'_>],
     ) -> Result<ToCome, StoreError> {
         let statement = self.prepared(sql)?;
-        let client = Arc::clone(&self.link.as_ref().ok_or_else(gone)?.client);
-        let params = Param::all(vals);
-        let call = async move {
-            let rows = client.query_raw(&statement, params).await?;
-            pin!(rows).try_collect().await
-        };
-        Ok(sent(Box::pin(call)))
+        let link = self.link.as_mut().ok_or_else(gone)?;
+        link.questions += 1;
+        let call = sent(Box::pin(query(&link.client, statement, vals)));
+        link.under_way.push(UnderWay::Asked(link.questions, call));
+        Ok(ToCome(link.questions))
     }
 
-    pub(in super::super) fn answer(&mut self, to_come: ToCome) -> Result<Vec<Row>, StoreError> {
-        self.wait(to_come)?.iter().map(values::row).collect()
+    pub(in super::super) fn answer(
+        &mut self,
+        ToCome(number): ToCome,
+    ) -> Result<Vec<Row>, StoreError> {
+        let link = self.link.as_mut().ok_or_else(gone)?;
+        let mut rows = link.answers.remove(&number);
+        if rows.is_none() {
+            self.wait(std::future::ready(Ok(())))?;
+            rows = self.link.as_mut().and_then(|l| l.answers.remove(&number));
+        }
+        let lost = || StoreError::Corrupt("a question was answered twice".to_owned());
+        rows.ok_or_else(lost)?.iter().map(values::row).collect()
     }
 
     pub(in super::super) fn rows(
@@ -275,8 +301,13 @@ impl Session {
         sql: &'static str,
         vals: &[Val<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let to_come = self.ask(sql, vals)?;
-        self.answer(to_come)
+        let statement = self.prepared(sql)?;
+        let call = query(
+            &self.link.as_ref().ok_or_else(gone)?.client,
+            statement,
+            vals,
+        );
+        self.wait(call)?.iter().map(values::row).collect()
     }
 
     /// Runs text without parameters, and gives the first column of whatever it answers.
@@ -294,21 +325,29 @@ impl Session {
 
     /// Waits for an answer, and for those of everything that was sent before. The first error is the
     /// one that counts: what comes after it says only that the transaction is broken.
+    ///
+    /// All are taken in at the same time: the driver has room for two pieces of an answer, and while
+    /// nobody takes in the third it reads no further on this connection, whoever waits for what follows.
     fn wait<T>(&mut self, call: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
         let link = self.link.as_mut().ok_or_else(gone)?;
-        let sent = std::mem::take(&mut link.sent);
-        let answers = async {
-            let own = call.await;
-            for sent in sent {
-                sent.await?;
-            }
-            own
-        };
+        let under_way = std::mem::take(&mut link.under_way).into_iter();
+        let answers = join(call, join_all(under_way.map(UnderWay::end)));
         let patience = self.patience;
         let answers = async { tokio::time::timeout(patience, answers).await };
         match self.runtime.block_on(answers) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.broke(&error)),
+            Ok((own, before)) => {
+                for answer in before {
+                    match answer {
+                        Ok(Some((number, rows))) => {
+                            let link = self.link.as_mut().ok_or_else(gone)?;
+                            link.answers.insert(number, rows);
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Err(self.broke(&error)),
+                    }
+                }
+                own.map_err(|error| self.broke(&error))
+            }
             Err(_late) => {
                 self.link = None;
                 self.broken = Some(Broken::Lost);
@@ -354,6 +393,20 @@ impl Session {
             Some("22" | "42") => StoreError::Corrupt(text),
             _ => self.unavailable(&text),
         }
+    }
+}
+
+/// A query and all of its rows.
+fn query(
+    client: &Arc<Client>,
+    statement: Statement,
+    vals: &[Val<'_>],
+) -> impl Future<Output = Result<Rows, Error>> + Send + 'static {
+    let client = Arc::clone(client);
+    let params = Param::all(vals);
+    async move {
+        let rows = client.query_raw(&statement, params).await?;
+        pin!(rows).try_collect().await
     }
 }
 

@@ -146,6 +146,29 @@ async fn a_statement_that_nobody_waited_for_fails_its_unit() {
     assert_eq!(bench.marks().await, ["next", "taken"]);
 }
 
+/// Long answers come in many pieces, and the connection reads on only while somebody takes them in.
+#[tokio::test]
+async fn whatever_is_asked_may_be_answered_at_length() {
+    const LONG: &str = "SELECT REPEAT('x', 10000) FROM generate_series(1, 200)";
+    const SHORT: &str = "SELECT COUNT(*) FROM users";
+    plans::of_a_test(LONG);
+    plans::of_a_test(SHORT);
+    let bench = Bench::open().await;
+    let read = bench.unit(|tx, _| {
+        at_once(async {
+            tx.later(LONG, &[]).await?;
+            let first = tx.ask(LONG, &[]).await?;
+            let second = tx.ask(SHORT, &[]).await?;
+            let between = tx.one(SHORT, &[]).await?.int()?;
+            let unread = tx.ask(LONG, &[]).await?;
+            let second = tx.answer(second).await?.len();
+            drop(unread);
+            Ok((between, second, tx.answer(first).await?.len()))
+        })
+    });
+    assert_eq!(read.await.0, (1, 1, 200));
+}
+
 #[tokio::test]
 async fn a_webhook_that_cannot_be_written_takes_no_other_with_it() {
     let bench = Bench::open().await;
