@@ -3,7 +3,10 @@
 
 use crate::queue::{Due, LaneId, Lease, Queue};
 use async_trait::async_trait;
-use std::sync::Arc;
+use futures_util::FutureExt;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -98,32 +101,19 @@ impl Runner {
 
     /// One turn: works while the lease is renewed, then gives it back.
     async fn turn(self: &Arc<Self>, lease: Lease, stop: &CancellationToken) {
-        let work = Arc::clone(&self.work);
-        let inner_stop = stop.clone();
-        // In a task of its own, so that a panic ends the turn and not the lane.
-        let mut turn = tokio::spawn(async move { work.turn(lease, &inner_stop).await });
-        let mut renewal = tokio::time::interval(self.lease / RENEWALS);
-        renewal.tick().await;
-        let mut held = Instant::now();
-        let next = loop {
-            tokio::select! {
-                ended = &mut turn => match ended {
-                    Ok(next) => break next,
-                    Err(error) => {
-                        tracing::error!(lane = %self.lane, %error, "a turn broke off");
-                        break Some(Due::after(lease.group, self.lease, crate::queue::Priority::Normal));
-                    }
-                },
-                _ = renewal.tick() => {
-                    match self.queue.extend(&self.lane, lease).await {
-                        Ok(true) => held = Instant::now(),
-                        // The store's fence keeps us from doing harm; what is under way is recorded.
-                        Ok(false) => tracing::warn!(lane = %self.lane, "a lease has lapsed"),
-                        Err(error) => tracing::warn!(lane = %self.lane, %error, "not renewed"),
-                    }
-                }
-            }
+        // A panic ends the turn and not the lane.
+        let turn = AssertUnwindSafe(self.work.turn(lease, stop)).catch_unwind();
+        let held = Mutex::new(Instant::now());
+        let ended = tokio::select! {
+            ended = turn => ended,
+            never = self.renew(lease, &held) => match never {},
         };
+        let next = ended.unwrap_or_else(|_panic| {
+            tracing::error!(lane = %self.lane, "a turn broke off");
+            let normal = crate::queue::Priority::Normal;
+            Some(Due::after(lease.group, self.lease, normal))
+        });
+        let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Until the lease has lapsed by itself: otherwise the conversation would rest for the whole of
         // it after a moment without an answer. Giving it back twice is the same as once.
         while let Err(error) = self.queue.finish(&self.lane, lease, next).await {
@@ -135,6 +125,22 @@ impl Runner {
             tokio::select! {
                 () = tokio::time::sleep(QUEUE_DOWN) => {}
                 () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Renews a lease for as long as this is waited for; notes when it last did.
+    async fn renew(&self, lease: Lease, held: &Mutex<Instant>) -> Infallible {
+        let period = self.lease / RENEWALS;
+        // The first tick of a plain interval comes at once, which is up to a millisecond from now.
+        let mut renewal = tokio::time::interval_at(Instant::now() + period, period);
+        loop {
+            renewal.tick().await;
+            match self.queue.extend(&self.lane, lease).await {
+                Ok(true) => *held.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now(),
+                // The store's fence keeps us from doing harm; what is under way is recorded.
+                Ok(false) => tracing::warn!(lane = %self.lane, "a lease has lapsed"),
+                Err(error) => tracing::warn!(lane = %self.lane, %error, "not renewed"),
             }
         }
     }

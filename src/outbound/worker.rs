@@ -10,6 +10,9 @@ use crate::store::work::{self, After, AttemptKey, Begin, Begun, Failure, Job, Pu
 use crate::store::{StoreError, people, upkeep};
 use crate::telemetry::names;
 use async_trait::async_trait;
+use futures_util::FutureExt;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard_channels::kit::http::Ctx;
@@ -17,6 +20,7 @@ use switchboard_channels::model::{
     ConversationId, Idempotency, IdentityScope, Millis, Receipt, Sender,
 };
 use switchboard_channels::{Class, SendError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A wait longer than this puts the conversation off instead of holding a slot (design).
@@ -191,37 +195,39 @@ impl ChannelWork {
     /// The request itself, with signs of life while it lasts. A panic in an adapter is an unsure
     /// outcome: it may have come after the request was made.
     async fn request(&self, job: &Job) -> Result<Receipt, SendError> {
-        let (gateway, live) = (Arc::clone(&self.gateway), Arc::clone(&self.live));
-        let part = job.part.clone();
-        let (reply_token, quote_token) = (job.reply_token.clone(), job.quote_token.clone());
-        let window_until = job.window_until;
-        let mut request = tokio::spawn(async move {
-            let ctx = Ctx {
-                reply_token,
-                quote_token,
-                window_until,
-                ..gateway.ctx()
-            };
-            live.channel.deliver(&part, &ctx).await
-        });
-        let mut alive = tokio::time::interval(self.gateway.limits.lease / 3);
-        alive.tick().await;
+        let ctx = Ctx {
+            reply_token: job.reply_token.clone(),
+            quote_token: job.quote_token.clone(),
+            window_until: job.window_until,
+            ..self.gateway.ctx()
+        };
+        let request = AssertUnwindSafe(self.live.channel.deliver(&job.part, &ctx)).catch_unwind();
+        let done = tokio::select! {
+            done = request => done,
+            never = self.signs_of_life(job.attempt_key()) => match never {},
+        };
+        done.unwrap_or_else(|_panic| {
+            tracing::error!(channel.id = %self.live.info.id, "an adapter broke off");
+            let words = "the adapter broke off";
+            Err(SendError::new(Class::Unsure, "adapter", words))
+        })
+    }
+
+    /// Shows that somebody is at an attempt, for as long as this is waited for.
+    async fn signs_of_life(&self, attempt: AttemptKey) -> Infallible {
+        let period = self.gateway.limits.lease / 3;
+        // The first tick of a plain interval comes at once, which is up to a millisecond from now.
+        let mut alive = tokio::time::interval_at(Instant::now() + period, period);
         loop {
-            tokio::select! {
-                done = &mut request => return done.unwrap_or_else(|error| {
-                    tracing::error!(channel.id = %self.live.info.id, %error, "an adapter broke off");
-                    Err(SendError::new(Class::Unsure, "adapter", "the adapter broke off"))
-                }),
-                _ = alive.tick() => {
-                    let attempt = job.attempt_key();
-                    let write = self.gateway.store.write(move |tx, unit| {
-                        at_once(work::heartbeat(tx, unit, attempt))
-                    });
-                    match write.await {
-                        Ok((held, _)) => self.in_time(held),
-                        Err(error) => tracing::warn!(%error, "no sign of life"),
-                    }
-                }
+            alive.tick().await;
+            let written = self
+                .gateway
+                .store
+                .write(move |tx, unit| at_once(work::heartbeat(tx, unit, attempt)))
+                .await;
+            match written {
+                Ok((held, _)) => self.in_time(held),
+                Err(error) => tracing::warn!(%error, "no sign of life"),
             }
         }
     }

@@ -3,20 +3,20 @@
 use super::StoreError;
 use super::postgres::Session;
 use super::sql::{Answer, Asked, Row, Sql, Text, Val};
+use super::sqlite::Runs;
 use futures_util::FutureExt;
-use rusqlite::Connection;
 use std::future::{Future, ready};
 
 /// What a unit runs its statements on. Which database it is, no unit can ask.
 pub struct Tx<'c>(On<'c>);
 
 enum On<'c> {
-    Sqlite(&'c Connection),
+    Sqlite(&'c (dyn Runs + 'c)),
     Postgres(&'c mut Session),
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn sqlite(connection: &'c Connection) -> Self {
+    pub(super) fn sqlite(connection: &'c (dyn Runs + 'c)) -> Self {
         Self(On::Sqlite(connection))
     }
 
@@ -28,7 +28,9 @@ impl<'c> Tx<'c> {
     #[cfg(test)]
     fn look(&mut self, text: Text, vals: &[Val<'_>]) -> Result<(), StoreError> {
         match &mut self.0 {
-            On::Sqlite(connection) => super::plans::look_on_sqlite(connection, text.sqlite, vals),
+            On::Sqlite(connection) => {
+                super::plans::look_on_sqlite(connection.connection(), text.sqlite, vals)
+            }
             On::Postgres(session) => super::plans::look_on_postgres(session, text.postgres),
         }
     }
@@ -52,7 +54,7 @@ impl Sql for Tx<'_> {
             return ready(Err(error));
         }
         ready(match &mut self.0 {
-            On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals),
+            On::Sqlite(connection) => connection.exec(text.sqlite, vals),
             On::Postgres(session) => session.exec(text.postgres, vals),
         })
     }
@@ -68,7 +70,7 @@ impl Sql for Tx<'_> {
             return ready(Err(error));
         }
         ready(match &mut self.0 {
-            On::Sqlite(connection) => super::sqlite::exec(connection, text.sqlite, vals).map(drop),
+            On::Sqlite(connection) => connection.exec(text.sqlite, vals).map(drop),
             On::Postgres(session) => session.later(text.postgres, vals),
         })
     }
@@ -84,9 +86,7 @@ impl Sql for Tx<'_> {
             return ready(Err(error));
         }
         let answer = match &mut self.0 {
-            On::Sqlite(connection) => {
-                super::sqlite::rows(connection, text.sqlite, vals).map(Answer::There)
-            }
+            On::Sqlite(connection) => connection.rows(text.sqlite, vals).map(Answer::There),
             On::Postgres(session) => session.ask(text.postgres, vals).map(Answer::ToCome),
         };
         ready(answer.map(Asked))
@@ -113,7 +113,7 @@ impl Sql for Tx<'_> {
             return ready(Err(error));
         }
         ready(match &mut self.0 {
-            On::Sqlite(connection) => super::sqlite::rows(connection, text.sqlite, vals),
+            On::Sqlite(connection) => connection.rows(text.sqlite, vals),
             On::Postgres(session) => session.rows(text.postgres, vals),
         })
     }
