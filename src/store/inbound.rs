@@ -448,8 +448,8 @@ pub async fn message_came<S: Sql>(
     let mut inserted = sql
         .one(
             "INSERT INTO messages (conversation_id, user_id, outbound, text, payload, status,
-                creation_time, reply_to)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+                creation_time, reply_to, guest)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
             vals![
                 conversation.id.0,
                 author.id.0,
@@ -458,7 +458,8 @@ pub async fn message_came<S: Sql>(
                 &payload_text,
                 status,
                 unit.now.0,
-                reply_to.map(|m| m.0)
+                reply_to.map(|m| m.0),
+                author.id != conversation.user_id
             ],
         )
         .await?;
@@ -515,6 +516,7 @@ pub async fn message_came<S: Sql>(
         ],
     )
     .await?;
+    conversation.list_under_hour(sql, unit.now).await?;
     if let Some(token) = &thread.reply_token {
         keep_reply_token(sql, conversation.id, token).await?;
     }

@@ -60,10 +60,16 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("migrations/sqlite/0007_told_by_group.sql"),
         postgres: include_str!("migrations/postgres/0007_told_by_group.sql"),
     },
+    Step {
+        version: 8,
+        compatible_from: 1,
+        sqlite: include_str!("migrations/sqlite/0008_lighter_indexes.sql"),
+        postgres: include_str!("migrations/postgres/0008_lighter_indexes.sql"),
+    },
 ];
 
 /// The schema version of this binary.
-pub const VERSION: i64 = 7;
+pub const VERSION: i64 = 8;
 
 /// Refuses a schema of a newer release that this one cannot live with.
 fn can_live_with(found: i64, compatible_from: i64) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@
 use super::outbox::Unit;
 use super::people::{ChannelInfo, find_conversation};
 use super::reads;
-use super::rows::{BOT, ConversationRow, MessageRow, UserRow, status_code};
+use super::rows::{BOT, ConversationRow, MessageRow, UserRow, hour, status_code};
 use super::sends::{self, AcceptSend, Target};
 use super::sql::Sql;
 use super::{StoreError, locks};
@@ -416,8 +416,8 @@ pub async fn begin<S: Sql>(
     let mut row = sql
         .one(
             "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
-                status_code, address, creation_time, last_update_time)
-             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $8) RETURNING id",
+                status_code, address, creation_time, last_update_time, updated_hour)
+             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $8, $9) RETURNING id",
             vals![
                 BOT.0,
                 &desk.id,
@@ -426,7 +426,8 @@ pub async fn begin<S: Sql>(
                 &beginning.title,
                 status_code::LIVE,
                 &beginning.address,
-                unit.now.0
+                unit.now.0,
+                hour(unit.now)
             ],
         )
         .await?;

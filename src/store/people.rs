@@ -3,7 +3,7 @@
 use super::StoreError;
 use super::locks::{self, Name};
 use super::outbox::Unit;
-use super::rows::{ConversationRow, UserRow, status_code};
+use super::rows::{ConversationRow, UserRow, hour, status_code};
 use super::sql::{Row, Sql, Text};
 use super::threads;
 use crate::events::payload;
@@ -115,8 +115,9 @@ pub async fn known<S: Sql>(
             holding!(
                 "u, c",
                 "SELECT
-                    (SELECT p.message_id FROM platform_messages p
-                        WHERE p.channel_id = $1 AND p.platform_id IN ($2, $3) LIMIT 1),
+                    COALESCE((SELECT p.message_id FROM platform_messages p
+                            WHERE p.channel_id = $1 AND p.platform_id = $2),
+                        (SELECT 1 FROM erased_ids e WHERE e.channel_id = $1 AND e.hash = $3)),
                     (SELECT o.user_id FROM identities o
                         WHERE o.scope = $4 AND o.platform_user_id = $5), ",
                 user_columns!(),
@@ -414,8 +415,14 @@ async fn join<S: Sql>(
     )
     .await?;
     sql.later(
-        // Wherever they stand: also in groups and threads that began with somebody else.
-        "UPDATE messages SET user_id = $1 WHERE user_id = $2 AND user_id <> 1",
+        "UPDATE messages SET user_id = $1 WHERE user_id = $2
+            AND conversation_id IN (SELECT id FROM conversations WHERE user_id = $2)",
+        vals![keep.0, drop.0],
+    )
+    .await?;
+    sql.later(
+        // In groups and threads that began with somebody else.
+        "UPDATE messages SET user_id = $1 WHERE user_id = $2 AND user_id <> 1 AND guest",
         vals![keep.0, drop.0],
     )
     .await?;
@@ -551,8 +558,8 @@ pub async fn resolve_conversation<S: Sql>(
     let mut row = sql
         .one(
             "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
-                status_code, extra, address, creation_time, last_update_time)
-             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $9, $9) RETURNING id",
+                status_code, extra, address, creation_time, last_update_time, updated_hour)
+             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $9, $9, $10) RETURNING id",
             vals![
                 user.0,
                 &channel.id,
@@ -562,7 +569,8 @@ pub async fn resolve_conversation<S: Sql>(
                 status,
                 thread.extra.as_ref(),
                 &thread.address,
-                unit.now.0
+                unit.now.0,
+                hour(unit.now)
             ],
         )
         .await?;
@@ -584,6 +592,7 @@ pub async fn resolve_conversation<S: Sql>(
         creation_time: unit.now,
         last_update_time: unit.now,
         last_message_id: switchboard_channels::model::MessageId(0),
+        updated_hour: hour(unit.now),
     };
     unit.holds(conversation.id.0);
     Ok(FoundConversation {

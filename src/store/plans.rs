@@ -27,6 +27,7 @@ const GROWING: &[&str] = &[
     "deliveries",
     "early_statuses",
     "effects",
+    "erased_ids",
     "events",
     "held_echoes",
     "idempotency_keys",

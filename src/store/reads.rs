@@ -239,7 +239,8 @@ pub async fn conversations<S: Sql>(
                     AND ($3 = '' OR COALESCE(c.department, '') = $3)
                     AND ($4 = '' OR ',' || COALESCE(c.tags, '') || ',' LIKE $4)
                     AND c.id > $5 AND c.last_update_time >= $6
-                 ORDER BY c.last_update_time DESC, c.id DESC LIMIT $7 OFFSET $8"
+                    AND c.updated_hour >= $6 / 3600000
+                 ORDER BY c.updated_hour DESC, c.last_update_time DESC, c.id DESC LIMIT $7 OFFSET $8"
             );
             let args = vals![status, source, department, tag, id, time, PAGE, offset];
             sql.rows(sql_text, args).await?

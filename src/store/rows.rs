@@ -1,7 +1,8 @@
 //! The rows of the truth as the rest of the service sees them.
 
 use super::StoreError;
-use super::sql::Row;
+use super::sql::{Row, Sql};
+use crate::vals;
 use serde::{Deserialize, Serialize};
 use switchboard_channels::model::{AttachmentKind, ConversationId, MessageId, Millis, UserId};
 
@@ -120,6 +121,13 @@ pub struct ConversationRow {
     pub last_update_time: Millis,
     /// The last message.
     pub last_message_id: MessageId,
+    /// The [`hour`] under which lists find it.
+    pub updated_hour: i64,
+}
+
+/// The hour of a time, from 1970 on: lists of conversations are kept by it.
+pub const fn hour(at: Millis) -> i64 {
+    at.0 / 3_600_000
 }
 
 /// The columns of [`ConversationRow::read`], of table or alias `c`.
@@ -128,7 +136,7 @@ macro_rules! conversation_columns {
     () => {
         "c.id, c.user_id, c.channel_id, c.source, c.title, c.status_code, c.department, \
          c.agent_id, c.extra, c.extra_2, c.extra_3, c.tags, c.address, c.window_until, \
-         c.creation_time, c.last_update_time, c.last_message_id"
+         c.creation_time, c.last_update_time, c.last_message_id, c.updated_hour"
     };
 }
 
@@ -156,7 +164,28 @@ impl ConversationRow {
             creation_time: Millis(row.int()?),
             last_update_time: Millis(row.int()?),
             last_message_id: MessageId(row.int()?),
+            updated_hour: row.int()?,
         })
+    }
+
+    /// Moves the conversation to the hour that it is now, when that is another one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn list_under_hour<S: Sql>(
+        &mut self,
+        sql: &mut S,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        if self.updated_hour == hour(now) {
+            return Ok(());
+        }
+        self.updated_hour = hour(now);
+        sql.later(
+            "UPDATE conversations SET updated_hour = $1 WHERE id = $2",
+            vals![self.updated_hour, self.id.0],
+        )
+        .await
     }
 }
 

@@ -9,7 +9,8 @@ use super::people::{
     resolve_user, set_status, thread_key,
 };
 use super::rows::{
-    BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, status_code,
+    BOT, ConversationRow, MessageRow, StoredAttachment, UserRow, attachments_text, hour,
+    status_code,
 };
 use super::sql::{Sql, Text};
 use super::{inbound, reads, threads};
@@ -248,6 +249,7 @@ pub async fn accept<S: Sql>(
         ],
     )
     .await?;
+    conversation.list_under_hour(sql, unit.now).await?;
     let id = conversation.id;
     tell(
         sql,
@@ -517,6 +519,7 @@ pub async fn store_message<S: Sql>(
         vals![id.0, unit.now.0, conversation.id.0],
     )
     .await?;
+    conversation.list_under_hour(sql, unit.now).await?;
     if let Some(code) = message.status_code {
         set_status(sql, unit, &mut conversation, code).await?;
     }
@@ -543,8 +546,8 @@ pub async fn new_conversation<S: Sql>(
         .one(
             "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
                 status_code, department, agent_id, extra, extra_2, extra_3, tags, address,
-                creation_time, last_update_time)
-             VALUES ($1, '', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, '', $13, $13)
+                creation_time, last_update_time, updated_hour)
+             VALUES ($1, '', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, '', $13, $13, $14)
              RETURNING id",
             vals![
                 user.id.0,
@@ -560,7 +563,8 @@ pub async fn new_conversation<S: Sql>(
                 fields.extra_2.as_ref(),
                 fields.extra_3.as_ref(),
                 fields.tags.as_ref(),
-                unit.now.0
+                unit.now.0,
+                hour(unit.now)
             ],
         )
         .await?;

@@ -584,13 +584,16 @@ pub async fn prune<S: Sql>(
 /// Forgets events from before then that wait nowhere, and their deliveries. The events first, so that their
 /// deliveries are found by what went: which events have none left, no index knows.
 async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError> {
+    let Some(end) = first_event_since(sql, before).await? else {
+        return Ok(0);
+    };
     let rows = sql
         .rows(
             "DELETE FROM events WHERE id IN (SELECT e.id FROM events e
-                WHERE e.created_at < $1 AND (SELECT 1 FROM deliveries d
+                WHERE e.id < $1 AND (SELECT 1 FROM deliveries d
                     WHERE d.event_id = e.id AND (d.open OR d.dead) LIMIT 1) IS NULL
-                ORDER BY e.created_at LIMIT 1000) RETURNING id",
-            vals![before],
+                ORDER BY e.id LIMIT 1000) RETURNING id",
+            vals![end],
         )
         .await?;
     let mut gone = Vec::with_capacity(rows.len());
@@ -608,4 +611,35 @@ async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError
     );
     let deliveries = sql.exec(deliveries, vals![&ids]).await?;
     Ok(deliveries + u64::try_from(gone.len()).unwrap_or(u64::MAX))
+}
+
+/// The number below which events are older than a time; `None`: none is. Their numbers are in the order of
+/// their times, so halving finds it, and no index of times has to be kept.
+async fn first_event_since<S: Sql>(sql: &mut S, time: i64) -> Result<Option<i64>, StoreError> {
+    let mut ends = sql
+        .one("SELECT MIN(id), MAX(id) FROM events", vals![])
+        .await?;
+    let (Some(first), Some(last)) = (ends.opt_int()?, ends.opt_int()?) else {
+        return Ok(None);
+    };
+    let (mut low, mut high) = (first, last.saturating_add(1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let next = sql
+            .row(
+                "SELECT id, created_at FROM events WHERE id >= $1 ORDER BY id LIMIT 1",
+                vals![middle],
+            )
+            .await?;
+        let next = match next {
+            Some(mut row) => Some((row.int()?, row.int()?)),
+            // Erased meanwhile, with whom it was about.
+            None => None,
+        };
+        match next {
+            Some((id, at)) if at < time => low = id.saturating_add(1),
+            _ => high = middle,
+        }
+    }
+    Ok((low > first).then_some(low))
 }

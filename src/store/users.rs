@@ -175,7 +175,7 @@ pub async fn delete<S: Sql>(
     }
     // What our side wrote to others stays theirs, and what of it still waits is sent.
     sql.later(
-        "UPDATE messages SET user_id = 1 WHERE user_id = $1 AND user_id <> 1 AND outbound
+        "UPDATE messages SET user_id = 1 WHERE user_id = $1 AND user_id <> 1 AND guest AND outbound
             AND conversation_id NOT IN (SELECT id FROM conversations WHERE user_id = $1)",
         vals![id.0],
     )
@@ -187,12 +187,12 @@ pub async fn delete<S: Sql>(
             JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
          RETURNING key",
         "DELETE FROM media WHERE message_id IN
-            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1 AND guest) RETURNING key",
         "DELETE FROM kept_mails WHERE message_id IN (SELECT m.id FROM messages m
             JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)
          RETURNING key",
         "DELETE FROM kept_mails WHERE message_id IN
-            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1) RETURNING key",
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1 AND guest) RETURNING key",
     ] {
         for mut row in sql.rows(statement, vals![id.0]).await? {
             keys.push(row.text()?);
@@ -223,9 +223,9 @@ pub async fn delete<S: Sql>(
         "DELETE FROM reactions WHERE message_id IN (SELECT m.id FROM messages m
             JOIN conversations c ON c.id = m.conversation_id WHERE c.user_id = $1)",
         "DELETE FROM reactions WHERE message_id IN
-            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1)",
+            (SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1 AND guest)",
         // In threads that began with somebody else.
-        "DELETE FROM messages WHERE user_id = $1 AND user_id <> 1",
+        "DELETE FROM messages WHERE user_id = $1 AND user_id <> 1 AND guest",
         "DELETE FROM messages WHERE conversation_id IN
             (SELECT id FROM conversations WHERE user_id = $1)",
         "DELETE FROM held_echoes WHERE conversation_id IN
@@ -254,15 +254,22 @@ async fn hash_ids<S: Sql>(sql: &mut S, id: UserId) -> Result<(), StoreError> {
             "SELECT channel_id, platform_id FROM platform_messages WHERE message_id IN (
                 SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id
                 WHERE c.user_id = $1
-                UNION SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1)",
+                UNION SELECT id FROM messages WHERE user_id = $1 AND user_id <> 1 AND guest)",
             vals![id.0],
         )
         .await?;
     for mut row in rows {
         let (channel, platform_id) = (row.text()?, row.text()?);
+        let hash = super::inbound::hashed(&platform_id);
         sql.later(
             "UPDATE platform_messages SET platform_id = $1 WHERE channel_id = $2 AND platform_id = $3",
-            vals![&super::inbound::hashed(&platform_id), &channel, &platform_id],
+            vals![&hash, &channel, &platform_id],
+        )
+        .await?;
+        sql.later(
+            "INSERT INTO erased_ids (channel_id, hash) VALUES ($1, $2)
+             ON CONFLICT (channel_id, hash) DO NOTHING",
+            vals![&channel, &hash],
         )
         .await?;
     }

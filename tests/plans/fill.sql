@@ -29,16 +29,17 @@ INSERT INTO identities
     SELECT 'channel:bot-' || n % 10, 'person-' || n, n FROM scale, generate_series(2, people) n;
 
 INSERT INTO conversations (id, user_id, channel_id, source, thread_key, thread_live, status_code, address,
-        creation_time, last_update_time, last_message_id, next_seq)
+        creation_time, last_update_time, last_message_id, next_seq, updated_hour)
     SELECT n, 2 + n % (people - 1), 'bot-' || n % 10, 'tg', 'user:' || n, TRUE, n % 5, 'person-' || n,
-        now - week * 50, now - n * 40, n * 10, 6
+        now - week * 50, now - n * 40, n * 10, 6, (now - n * 40) / 3600000
     FROM scale, generate_series(1, talks) n;
 INSERT INTO participants
     SELECT n, 'person' || n || '@example.org' FROM scale, generate_series(1, talks, 10) n;
 
 -- Every other one is ours; the last thousands of them wait, a few were given up.
 INSERT INTO messages (id, conversation_id, user_id, outbound, text, status, creation_time, function, channel_id,
-        open, seq, scheduled, send_at, accepted_at, deadline_at, parts, parts_sent, dead, finished_at)
+        open, seq, scheduled, send_at, accepted_at, deadline_at, parts, parts_sent, dead, finished_at,
+        guest)
     SELECT n, 1 + n / 10 % talks,
         CASE WHEN n % 2 = 0 THEN 1 ELSE 2 + (1 + n / 10 % talks) % (people - 1) END,
         n % 2 = 0, repeat('What people write to each other. ', 1 + n % 5),
@@ -50,7 +51,8 @@ INSERT INTO messages (id, conversation_id, user_id, outbound, text, status, crea
         n % 2 = 0 AND n % 50000 = 2, CASE WHEN n % 50000 = 2 THEN now + n END,
         CASE WHEN n % 2 = 0 THEN now END, CASE WHEN n % 2 = 0 THEN now + 86400000 END,
         CASE WHEN n % 2 = 0 THEN 1 ELSE 0 END, CASE WHEN n % 2 = 0 AND NOT waits THEN 1 ELSE 0 END,
-        n % 2 = 0 AND n % 5000 = 4, CASE WHEN n % 2 = 0 AND NOT waits THEN now END
+        n % 2 = 0 AND n % 5000 = 4, CASE WHEN n % 2 = 0 AND NOT waits THEN now END,
+        n % 2 = 0 OR n % 1000 = 1
     FROM scale, LATERAL (SELECT n, n % 2 = 0 AND n > messages - 10000 AS waits
         FROM generate_series(1, messages) n) numbered;
 INSERT INTO parts (message_id, idx, body, state, delivery, attempts, fence, answer)

@@ -106,9 +106,10 @@ fn fill(place: &Place, queued: i64) -> Result<()> {
     place.fill(&[
         format!(
             "INSERT INTO conversations (id, user_id, channel_id, source, thread_key, thread_live,
-                status_code, address, creation_time, last_update_time, next_seq)
-             {} SELECT i + 1, 1, 'bot0', 'tg', 'user:' || i, TRUE, 1, '5550100000', {now}, {now}, 100
-             FROM n",
+                status_code, address, creation_time, last_update_time, next_seq,
+                updated_hour)
+             {} SELECT i + 1, 1, 'bot0', 'tg', 'user:' || i, TRUE, 1, '5550100000', {now}, {now}, 100,
+                {now} / 3600000 FROM n",
             numbers(conversations)
         ),
         format!(

@@ -46,19 +46,20 @@ fn fill(place: &Place, messages: i64) -> Result<i64> {
         ),
         format!(
             "INSERT INTO conversations (id, user_id, channel_id, source, thread_key, thread_live,
-                status_code, address, creation_time, last_update_time, last_message_id, next_seq)
+                status_code, address, creation_time, last_update_time, last_message_id, next_seq,
+                updated_hour)
              {of_people} SELECT i + {FIRST_USER}, i + {FIRST_USER}, 'wa', 'wa',
                 'user:' || (i + {FIRST_USER}), TRUE, 2, CAST(i + {zero} AS TEXT), 1795000000000,
-                1795000000000 + i, i + 1, 10 FROM n"
+                1795000000000 + i, i + 1, 10, (1795000000000 + i) / 3600000 FROM n"
         ),
         format!(
             "INSERT INTO messages (id, conversation_id, user_id, outbound, text, status,
-                creation_time, channel_id, seq, parts, parts_sent)
+                creation_time, channel_id, seq, parts, parts_sent, guest)
              {of_messages} SELECT i + 1, {person}, CASE WHEN i % 2 = 0 THEN {person} ELSE 1 END,
                 i % 2 = 1, 'message ' || i || ' {text}',
                 CASE WHEN i % 2 = 0 THEN 'received' ELSE 'read' END, 1795000000000 + i,
                 CASE WHEN i % 2 = 0 THEN NULL ELSE 'wa' END, CASE WHEN i % 2 = 0 THEN NULL ELSE i END,
-                i % 2, i % 2 FROM n"
+                i % 2, i % 2, i % 2 = 1 FROM n"
         ),
         format!(
             "INSERT INTO platform_messages (channel_id, platform_id, message_id, idx)

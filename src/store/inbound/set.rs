@@ -8,7 +8,7 @@
 use super::super::StoreError;
 use super::super::outbox::{News, Unit};
 use super::super::people::{self, ChannelInfo, Known};
-use super::super::rows::{ConversationRow, MessageRow, UserRow};
+use super::super::rows::{ConversationRow, MessageRow, UserRow, hour};
 use super::super::sql::{Sql, Text};
 use super::{Applying, Fate, InboundBatch, hashed, news_of, payload_of, window_of};
 use crate::events::payload;
@@ -136,6 +136,8 @@ struct Placed<'a, 'p> {
     /// As its writer was at that message.
     user: Rc<UserRow>,
     conversation: i64,
+    /// Whether the conversation is somebody else's.
+    guest: bool,
     changed: bool,
     payload: String,
 }
@@ -178,10 +180,12 @@ pub(super) async fn apply<S: Sql>(
         let reopened = people::reopen(sql, unit, row).await;
         std::mem::swap(&mut unit.wakes, &mut of.wakes);
         reopened?;
+        let guest = user.id != row.user_id;
         placed.push(Placed {
             plain,
             user,
             conversation,
+            guest,
             changed,
             payload: payload_of(plain.message),
         });
@@ -296,8 +300,10 @@ async fn look_up<S: Sql>(
         .rows(
             set(concat!(
                 "SELECT q.no,
-                    (SELECT p.message_id FROM platform_messages p
-                        WHERE p.channel_id = q.channel AND p.platform_id IN (q.id, q.hash) LIMIT 1),
+                    COALESCE((SELECT p.message_id FROM platform_messages p
+                            WHERE p.channel_id = q.channel AND p.platform_id = q.id),
+                        (SELECT 1 FROM erased_ids e
+                            WHERE e.channel_id = q.channel AND e.hash = q.hash)),
                     (SELECT o.user_id FROM identities o
                         WHERE o.scope = q.scope_2 AND o.platform_user_id = q.id_2), ",
                 user_columns!(),
@@ -351,10 +357,11 @@ async fn insert<S: Sql>(
             // The numbers are taken in the order of the rows.
             set(
                 "INSERT INTO messages (conversation_id, user_id, outbound, text, payload, status,
-                    creation_time)
-                 SELECT q.conversation, q.author, FALSE, q.text, q.payload, 'received', $5
-                 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
-                    WITH ORDINALITY AS q (conversation, author, text, payload, no)
+                    creation_time, guest)
+                 SELECT q.conversation, q.author, FALSE, q.text, q.payload, 'received', $5,
+                    q.guest <> 0
+                 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $6::bigint[])
+                    WITH ORDINALITY AS q (conversation, author, text, payload, guest, no)
                  ORDER BY q.no RETURNING id",
             ),
             vals![
@@ -362,7 +369,8 @@ async fn insert<S: Sql>(
                 &int(|p| Some(p.user.id.0))[..],
                 &text(|p| &p.plain.message.text)[..],
                 &text(|p| &p.payload)[..],
-                unit.now.0
+                unit.now.0,
+                &int(|p| Some(i64::from(p.guest)))[..]
             ],
         )
         .await?;
@@ -403,7 +411,7 @@ async fn move_on<S: Sql>(
     sql.later(
         set(
             "UPDATE conversations c SET last_message_id = q.message, last_update_time = $5,
-                address = q.address, window_until = q.window_until
+                address = q.address, window_until = q.window_until, updated_hour = $6
              FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[])
                 AS q (id, message, address, window_until)
              WHERE c.id = q.id",
@@ -413,7 +421,8 @@ async fn move_on<S: Sql>(
             &last[..],
             &addresses[..],
             &windows[..],
-            unit.now.0
+            unit.now.0,
+            hour(unit.now)
         ],
     )
     .await
