@@ -1,36 +1,53 @@
 //! Payloads of events, frozen when the event is written. Pure: rows in, JSON out.
 
 use crate::media::Links;
-use crate::store::rows::{ConversationRow, MessageRow, UserRow};
+use crate::store::StoreError;
+use crate::store::rows::{ConversationRow, MessageRow, UserRow, json as json_text};
 use crate::webapi::shapes::{self, events as shape};
 use serde_json::{Value, json};
 use switchboard_channels::model::{ConversationId, MessageId, Millis, UserId};
 
-/// `message-sent`: from either side.
-pub fn message_sent(
-    conversation: &ConversationRow,
-    message: &MessageRow,
-    links: &Links,
-    now: Millis,
-) -> Value {
-    shape::message_sent(
-        &shapes::ConversationRow::of_id(conversation),
-        &shapes::MessageRow::of(message, links, now),
-    )
+/// A message as its events show it, made once for all of them.
+pub struct Told {
+    conversation: shapes::ConversationRow,
+    message: [shapes::MessageRow; 1],
 }
 
-/// `new-messages`: from the contact, with the conversation as it is now.
-pub fn new_messages(
-    conversation: &ConversationRow,
-    user: &UserRow,
-    message: &MessageRow,
-    links: &Links,
-    now: Millis,
-) -> Value {
-    shape::new_messages(
-        &shapes::ConversationRow::of(conversation, user),
-        &[shapes::MessageRow::of(message, links, now)],
-    )
+impl Told {
+    /// A message from either side. The contact matters where it was received.
+    pub fn of(
+        conversation: &ConversationRow,
+        user: Option<&UserRow>,
+        message: &MessageRow,
+        links: &Links,
+        now: Millis,
+    ) -> Self {
+        let conversation = match user {
+            Some(user) => shapes::ConversationRow::of(conversation, user),
+            None => shapes::ConversationRow::of_id(conversation),
+        };
+        Self {
+            conversation,
+            message: [shapes::MessageRow::of(message, links, now)],
+        }
+    }
+
+    /// `message-sent`: from either side.
+    ///
+    /// # Errors
+    /// As for everything that becomes JSON; this does.
+    pub fn message_sent(&self) -> Result<String, StoreError> {
+        let [message] = &self.message;
+        json_text(&shape::message_sent(&self.conversation, message))
+    }
+
+    /// `new-messages`: from the contact, with the conversation as it is now.
+    ///
+    /// # Errors
+    /// As for everything that becomes JSON; this does.
+    pub fn new_messages(&self) -> Result<String, StoreError> {
+        json_text(&shape::new_messages(&self.conversation, &self.message))
+    }
 }
 
 /// `new-conversation-created`.

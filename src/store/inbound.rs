@@ -13,7 +13,7 @@ use super::rows::{ConversationRow, MessageRow, StoredAttachment, UserRow, attach
 use super::sql::Sql;
 use super::{StoreError, locks, threads};
 use crate::events::payload;
-use crate::vals;
+use crate::{inserting, vals};
 use serde_json::json;
 use switchboard_channels::kit::sign::sha256_hex;
 use switchboard_channels::model::{
@@ -168,12 +168,11 @@ async fn insert_effect<S: Sql>(
         }
     }
     let id = sql
-        .one(
-            "INSERT INTO effects (channel_id, body, expires_at) VALUES ($1, $2, $3) RETURNING id",
+        .insert(
+            inserting!("INSERT INTO effects (channel_id, body, expires_at) VALUES ($1, $2, $3)"),
             vals![&channel.id, &json(effect)?, unit.now.plus(EFFECT_LIFE_MS).0],
         )
-        .await?
-        .int()?;
+        .await?;
     unit.wakes.effects.push((channel.id.clone(), id));
     Ok(())
 }
@@ -445,11 +444,13 @@ pub async fn message_came<S: Sql>(
     };
     let payload_text = payload_of(message);
     let status = if message.from_us { "sent" } else { "received" };
-    let mut inserted = sql
-        .one(
-            "INSERT INTO messages (conversation_id, user_id, outbound, text, payload, status,
+    let id = sql
+        .insert(
+            inserting!(
+                "INSERT INTO messages (conversation_id, user_id, outbound, text, payload, status,
                 creation_time, reply_to, guest)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+            ),
             vals![
                 conversation.id.0,
                 author.id.0,
@@ -463,7 +464,7 @@ pub async fn message_came<S: Sql>(
             ],
         )
         .await?;
-    let id = MessageId(inserted.int()?);
+    let id = MessageId(id);
     let ids = [
         (!taken).then_some(&message.platform_id),
         message.distinct_id.as_ref(),
@@ -595,14 +596,13 @@ async fn announce<S: Sql>(
     if created {
         announce_conversation(sql, unit, conversation, user, Some(message)).await?;
     }
-    let news: Vec<News> = news_of(unit, conversation, user, message, automatic).collect();
     for News {
         function,
         group,
         data,
-    } in news
+    } in news_of(unit, conversation, user, message, automatic)?
     {
-        unit.emit(sql, function, group, &data).await?;
+        unit.emit(sql, function, group, data).await?;
     }
     Ok(())
 }
@@ -615,22 +615,26 @@ fn news_of(
     user: &UserRow,
     message: &MessageRow,
     automatic: bool,
-) -> impl Iterator<Item = News> {
-    let news = |function, data| News {
+) -> Result<Vec<News>, StoreError> {
+    let to_answer = !message.outbound && !automatic && unit.wanted("new-messages");
+    let sent = unit.wanted("message-sent");
+    let mut news = Vec::new();
+    if !to_answer && !sent {
+        return Ok(news);
+    }
+    let told = payload::Told::of(conversation, Some(user), message, unit.links, unit.now);
+    let of = |function, data| News {
         function,
         group: conversation.id.0,
         data,
     };
-    let sent = unit.wanted("message-sent").then(|| {
-        let data = payload::message_sent(conversation, message, unit.links, unit.now);
-        news("message-sent", data)
-    });
-    let to_answer = !message.outbound && !automatic && unit.wanted("new-messages");
-    let new = to_answer.then(|| {
-        let data = payload::new_messages(conversation, user, message, unit.links, unit.now);
-        news("new-messages", data)
-    });
-    sent.into_iter().chain(new)
+    if sent {
+        news.push(of("message-sent", told.message_sent()?));
+    }
+    if to_answer {
+        news.push(of("new-messages", told.new_messages()?));
+    }
+    Ok(news)
 }
 
 /// The event of a conversation that began.

@@ -3,7 +3,7 @@
 use super::StoreError;
 use super::sql::{Sql, Text};
 use crate::vals;
-use serde_json::Value;
+use std::fmt::Display;
 use switchboard_channels::model::{MessageId, Millis};
 
 /// A delivery of the event that was written last: its number is not waited for. Deliveries have no
@@ -49,8 +49,8 @@ pub(super) struct News {
     pub function: &'static str,
     /// What keeps its order: the conversation, or 0.
     pub group: i64,
-    /// What it says.
-    pub data: Value,
+    /// What it says, JSON.
+    pub data: String,
 }
 
 /// What must be woken after the commit. The store knows no queue, so it only names things.
@@ -105,6 +105,11 @@ pub struct Unit<'a> {
     pub(super) held: Vec<i64>,
 }
 
+/// A new id of an event, for its receiver.
+fn new_uid() -> String {
+    format!("evt_{}", uuid::Uuid::now_v7().simple())
+}
+
 impl Unit<'_> {
     /// Whether anybody wants this event; saves building it.
     pub fn wanted(&self, function: &str) -> bool {
@@ -120,13 +125,13 @@ impl Unit<'_> {
         held
     }
 
-    /// Writes an event for everybody who wants it. `group` keeps the order: the conversation, or 0.
+    /// Writes an event for everybody who wants it. `data` shows itself as JSON. `group` keeps the order: the conversation, or 0.
     pub async fn emit<S: Sql>(
         &mut self,
         sql: &mut S,
         function: &'static str,
         group: i64,
-        data: &Value,
+        data: impl Display,
     ) -> Result<(), StoreError> {
         if !self.wanted(function) {
             return Ok(());
@@ -136,7 +141,7 @@ impl Unit<'_> {
             // this one's number and its commit. The units that get here hold it already.
             super::locks::conversation(sql, self, group).await?;
         }
-        let uid = format!("evt_{}", uuid::Uuid::now_v7().simple());
+        let uid = new_uid();
         sql.later(
             "INSERT INTO events (uid, function, data, created_at) VALUES ($1, $2, $3, $4)",
             vals![&uid, function, &data.to_string(), self.now.0],
@@ -160,14 +165,10 @@ impl Unit<'_> {
         if news.is_empty() {
             return Ok(Vec::new());
         }
-        let written = |(_, told): &(usize, News)| {
-            let uid = format!("evt_{}", uuid::Uuid::now_v7().simple());
-            (uid, told.function, told.data.to_string())
-        };
-        let written: Vec<_> = news.iter().map(written).collect();
+        let uids: Vec<String> = news.iter().map(|_| new_uid()).collect();
         let (mut of, mut receivers, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         let mut wakes = Vec::new();
-        for ((about, told), (uid, ..)) in news.iter().zip(&written) {
+        for ((about, told), uid) in news.iter().zip(&uids) {
             for receiver in self.receivers.iter().filter(|r| r.wants(told.function)) {
                 of.push(Some(uid.as_str()));
                 receivers.push(Some(receiver.id.as_str()));
@@ -175,15 +176,15 @@ impl Unit<'_> {
                 wakes.push((*about, (receiver.id.clone(), told.group)));
             }
         }
-        let column = |of: for<'x> fn(&'x (String, &'static str, String)) -> &'x str| {
-            written.iter().map(|w| Some(of(w))).collect::<Vec<_>>()
-        };
+        let names: Vec<_> = uids.iter().map(|uid| Some(uid.as_str())).collect();
+        let functions: Vec<_> = news.iter().map(|(_, told)| Some(told.function)).collect();
+        let data: Vec<_> = news.iter().map(|(_, t)| Some(t.data.as_str())).collect();
         sql.later(
             EVENTS,
             vals![
-                &column(|w| &w.0)[..],
-                &column(|w| w.1)[..],
-                &column(|w| &w.2)[..],
+                &names[..],
+                &functions[..],
+                &data[..],
                 self.now.0,
                 &of[..],
                 &receivers[..],

@@ -7,7 +7,7 @@ use super::rows::{ConversationRow, UserRow, hour, status_code};
 use super::sql::{Row, Sql, Text};
 use super::threads;
 use crate::events::payload;
-use crate::{conversation_columns, holding, user_columns, vals};
+use crate::{conversation_columns, holding, inserting, user_columns, vals};
 use switchboard_channels::model::{
     ConversationId, IdentityScope, Millis, Profile, Recipient, Sender, Thread, UserId,
 };
@@ -300,11 +300,13 @@ async fn insert_user<S: Sql>(
             .await?;
         user.email = taken.is_none().then_some(email);
     }
-    let mut row = sql
-        .one(
-            "INSERT INTO users (first_name, last_name, email, phone, profile_image, user_type,
+    let id = sql
+        .insert(
+            inserting!(
+                "INSERT INTO users (first_name, last_name, email, phone, profile_image, user_type,
                 language, token, creation_time, last_activity)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING id",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)"
+            ),
             vals![
                 &user.first_name,
                 &user.last_name,
@@ -318,7 +320,7 @@ async fn insert_user<S: Sql>(
             ],
         )
         .await?;
-    user.id = UserId(row.int()?);
+    user.id = UserId(id);
     details(sql, user.id, profile).await?;
     Ok(user)
 }
@@ -555,11 +557,13 @@ pub async fn resolve_conversation<S: Sql>(
     let title = thread.title.clone().unwrap_or_default();
     // Of several people who begin a group's conversation at the same moment one inserts; the others
     // fail here, and find it when their units run again.
-    let mut row = sql
-        .one(
-            "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
+    let id = sql
+        .insert(
+            inserting!(
+                "INSERT INTO conversations (user_id, channel_id, source, thread_key, thread_live, title,
                 status_code, extra, address, creation_time, last_update_time, updated_hour)
-             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $9, $9, $10) RETURNING id",
+             VALUES ($1, $2, $3, $4, TRUE, $5, $6, $7, $8, $9, $9, $10)"
+            ),
             vals![
                 user.0,
                 &channel.id,
@@ -575,7 +579,7 @@ pub async fn resolve_conversation<S: Sql>(
         )
         .await?;
     let conversation = ConversationRow {
-        id: ConversationId(row.int()?),
+        id: ConversationId(id),
         user_id: user,
         channel_id: channel.id.clone(),
         source: source.to_owned(),

@@ -15,7 +15,7 @@ use super::rows::{
 use super::sql::{Sql, Text};
 use super::{inbound, reads, threads};
 use crate::events::payload;
-use crate::vals;
+use crate::{inserting, vals};
 use switchboard_channels::model::{
     ConversationId, IdentityScope, MessageId, Millis, Recipient, UserId,
 };
@@ -302,8 +302,8 @@ pub async fn message_sent<S: Sql>(
     conversation: &ConversationRow,
     row: &MessageRow,
 ) -> Result<(), StoreError> {
-    let data = payload::message_sent(conversation, row, unit.links, unit.now);
-    unit.emit(sql, "message-sent", conversation.id.0, &data)
+    let told = payload::Told::of(conversation, None, row, unit.links, unit.now);
+    unit.emit(sql, "message-sent", conversation.id.0, told.message_sent()?)
         .await
 }
 
@@ -314,15 +314,16 @@ async fn insert_message<S: Sql>(
     conversation: ConversationId,
     scheduled: bool,
 ) -> Result<MessageId, StoreError> {
-    let mut row = sql
-        .one(
-            "INSERT INTO messages (conversation_id, user_id, outbound, text, attachments, payload,
+    let id = sql
+        .insert(
+            inserting!(
+                "INSERT INTO messages (conversation_id, user_id, outbound, text, attachments, payload,
                 status, creation_time, reply_to, function, channel_id, open, bulk, send_at,
                 scheduled, accepted_at, deadline_at, next_at, parts, seq, mirror_of)
              VALUES ($1, $2, TRUE, $3, $4, $5, 'queued', $6, $7, $8, $9, $10, $11, $12, $13, $6,
                 $14, $15, $16,
-                CASE WHEN $10 THEN (SELECT next_seq FROM conversations WHERE id = $1) END, $17)
-             RETURNING id",
+                CASE WHEN $10 THEN (SELECT next_seq FROM conversations WHERE id = $1) END, $17)"
+            ),
             vals![
                 conversation.0,
                 send.author.0,
@@ -344,7 +345,7 @@ async fn insert_message<S: Sql>(
             ],
         )
         .await?;
-    Ok(MessageId(row.int()?))
+    Ok(MessageId(id))
 }
 
 /// Whether a message is only stored so far.

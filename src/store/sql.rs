@@ -45,6 +45,15 @@ macro_rules! holding {
     };
 }
 
+/// An insertion of one row whose number is wanted, for [`Sql::insert`]: PostgreSQL returns it, and SQLite
+/// knows it without making a table of what it returns, which costs as much as the insertion.
+#[macro_export]
+macro_rules! inserting {
+    ($text:literal) => {
+        $crate::store::sql::Text::each($text, concat!($text, " RETURNING id"))
+    };
+}
+
 impl From<&'static str> for Text {
     fn from(both: &'static str) -> Self {
         Self {
@@ -246,6 +255,13 @@ pub trait Sql {
 
     /// The rows of what was asked. Answers are read in the order of the questions.
     fn answer(&mut self, asked: Asked) -> impl Future<Output = Result<Vec<Row>, StoreError>>;
+
+    /// Inserts one row and says under which number; see [`inserting!`].
+    fn insert(
+        &mut self,
+        text: Text,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<i64, StoreError>>;
 
     /// Runs a query and reads all of its rows. Every query is bounded by its text.
     fn rows(

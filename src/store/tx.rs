@@ -102,6 +102,27 @@ impl Sql for Tx<'_> {
         })
     }
 
+    fn insert(
+        &mut self,
+        text: Text,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<i64, StoreError>> {
+        #[cfg(test)]
+        if let Err(error) = self.look(text, vals) {
+            return ready(Err(error));
+        }
+        ready(match &mut self.0 {
+            On::Sqlite(connection) => connection.insert(text.sqlite, vals),
+            On::Postgres(session) => session.rows(text.postgres, vals).and_then(|rows| match rows
+                .into_iter()
+                .next()
+            {
+                Some(mut row) => row.int(),
+                None => Err(StoreError::Corrupt("a row was not inserted".to_owned())),
+            }),
+        })
+    }
+
     fn rows(
         &mut self,
         sql: impl Into<Text>,

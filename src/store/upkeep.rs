@@ -617,7 +617,10 @@ async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError
 /// their times, so halving finds it, and no index of times has to be kept.
 async fn first_event_since<S: Sql>(sql: &mut S, time: i64) -> Result<Option<i64>, StoreError> {
     let mut ends = sql
-        .one("SELECT MIN(id), MAX(id) FROM events", vals![])
+        .one(
+            "SELECT (SELECT MIN(id) FROM events), (SELECT MAX(id) FROM events)",
+            vals![],
+        )
         .await?;
     let (Some(first), Some(last)) = (ends.opt_int()?, ends.opt_int()?) else {
         return Ok(None);

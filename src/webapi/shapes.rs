@@ -15,6 +15,7 @@ pub mod convert;
 pub mod events;
 mod rows;
 pub mod sample;
+pub mod told;
 
 #[cfg(test)]
 mod tests;

@@ -228,12 +228,13 @@ pub(super) async fn apply<S: Sql>(
             user_type: user.user_type.clone(),
         };
         let mut tell = |told: News| news.push((*webhook, told));
-        news_of(unit, conversation, user, &row, false).for_each(&mut tell);
+        let told = news_of(unit, conversation, user, &row, false)?;
+        told.into_iter().for_each(&mut tell);
         if placed.changed && unit.wanted("user-updated") {
             tell(News {
                 function: "user-updated",
                 group: conversation.id.0,
-                data: payload::user_updated(user.id, conversation.id, "profile"),
+                data: payload::user_updated(user.id, conversation.id, "profile").to_string(),
             });
         }
         if let Some(token) = &thread.reply_token {

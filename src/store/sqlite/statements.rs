@@ -13,6 +13,9 @@ pub(in super::super) trait Runs {
     /// Runs a statement and says how many rows it changed.
     fn exec(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<u64, StoreError>;
 
+    /// Inserts a row and says under which number.
+    fn insert(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<i64, StoreError>;
+
     /// Runs a query and reads all of its rows.
     fn rows(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<Vec<Row>, StoreError>;
 
@@ -28,6 +31,11 @@ impl Runs for Connection {
             return Ok(0);
         }
         exec(&mut *self.prepare_cached(sql)?, vals)
+    }
+
+    fn insert(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<i64, StoreError> {
+        self.exec(sql, vals)?;
+        Ok(self.last_insert_rowid())
     }
 
     fn rows(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<Vec<Row>, StoreError> {
@@ -81,6 +89,11 @@ impl Runs for Statements<'_> {
             return Ok(0);
         }
         self.with(sql, |statement| exec(statement, vals))
+    }
+
+    fn insert(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<i64, StoreError> {
+        self.exec(sql, vals)?;
+        Ok(self.connection.last_insert_rowid())
     }
 
     fn rows(&self, sql: &'static str, vals: &[Val<'_>]) -> Result<Vec<Row>, StoreError> {

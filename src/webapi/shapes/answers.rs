@@ -189,7 +189,7 @@ fn last_message(conversation: &ConversationRow, last: Option<&MessageRow>) -> Ma
 }
 
 /// The last message under the newer edition's names; empty text and `null` where there is none.
-pub(super) fn message_summary(
+fn message_summary(
     conversation: &ConversationRow,
     last: Option<&MessageRow>,
 ) -> Map<String, Value> {
@@ -227,7 +227,7 @@ pub(super) fn message_summary(
 }
 
 /// Where a conversation belongs and comes from.
-pub(super) fn origin(conversation: &ConversationRow) -> Map<String, Value> {
+fn origin(conversation: &ConversationRow) -> Map<String, Value> {
     let tags = (!conversation.tags.is_empty()).then(|| conversation.tags.join(","));
     [
         ("department", opt_id(conversation.department)),

@@ -1,8 +1,9 @@
 //! The `data` of each event to the chat backend.
 
-use super::answers::{conversation, error, message_summary, origin};
+use super::answers::{conversation, error};
+use super::told::{MessageSent, NewMessages};
 use super::{ConversationRow, MessageRow, MessageStatus, attachments_list};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use switchboard_channels::Words;
 use switchboard_channels::model::{ConversationId, MessageId, UserId};
 
@@ -57,65 +58,22 @@ impl EventName {
 }
 
 /// `message-sent`.
-pub fn message_sent(conversation: &ConversationRow, message: &MessageRow) -> Value {
-    let status = conversation.status_code.to_string();
-    json!({
-        "user_id": message.author.id.to_string(),
-        "conversation_user_id": conversation.user.id.to_string(),
-        "conversation_id": conversation.id.to_string(),
-        "conversation_status_code": status,
-        // The older edition's name.
-        "conversation_status": status,
-        "conversation_source": conversation.source,
-        "message_id": message.id.to_string(),
-        "message": message.text,
-        "attachments": attachments_list(&message.attachments),
-    })
+pub const fn message_sent<'a>(
+    conversation: &'a ConversationRow,
+    message: &'a MessageRow,
+) -> MessageSent<'a> {
+    MessageSent {
+        conversation,
+        message,
+    }
 }
 
 /// `new-messages`: the conversation with its last message, and the new messages.
-pub fn new_messages(conversation: &ConversationRow, messages: &[MessageRow]) -> Value {
-    let mut details: Map<String, Value> = message_summary(conversation, messages.last());
-    details.extend(origin(conversation));
-    details.extend([
-        ("id".to_owned(), json!(conversation.id.to_string())),
-        (
-            "user_id".to_owned(),
-            json!(conversation.user.id.to_string()),
-        ),
-        (
-            "creation_time".to_owned(),
-            json!(super::time(conversation.creation_time)),
-        ),
-        (
-            "status_code".to_owned(),
-            json!(conversation.status_code.to_string()),
-        ),
-    ]);
-    let messages: Value = messages
-        .iter()
-        .map(|m| json!({"details": new_message(m)}))
-        .collect();
-    json!({"details": details, "messages": messages})
-}
-
-/// A message in `new-messages`: its payload is real here, `{}` when there is none.
-fn new_message(message: &MessageRow) -> Value {
-    json!({
-        "id": message.id.to_string(),
-        "conversation_id": message.conversation_id.to_string(),
-        "user_id": message.author.id.to_string(),
-        "user_type": message.author.user_type,
-        "first_name": message.author.first_name,
-        "last_name": message.author.last_name,
-        "full_name": message.author.full_name(),
-        "profile_image": message.author.profile_image,
-        "message": message.text,
-        "attachments": super::attachments_text(&message.attachments),
-        "payload": message.payload.clone().unwrap_or_else(|| json!({})),
-        "status_code": message.status_code.to_string(),
-        "creation_time": super::time(message.creation_time),
-    })
+pub fn new_messages<'a>(
+    conversation: &'a ConversationRow,
+    messages: &'a [MessageRow],
+) -> NewMessages<'a> {
+    NewMessages::of(conversation, messages)
 }
 
 /// `new-conversation-created`.

@@ -179,8 +179,8 @@ pub fn event(name: events::EventName) -> Value {
     let (talk, said) = (conversation(true), message(true));
     let (message_id, conversation_id, user_id) = (said.id, talk.id, talk.user.id);
     match name {
-        E::MessageSent => events::message_sent(&talk, &said),
-        E::NewMessages => events::new_messages(&talk, &[said]),
+        E::MessageSent => json!(events::message_sent(&talk, &said)),
+        E::NewMessages => json!(events::new_messages(&talk, &[said])),
         E::NewConversationCreated => events::new_conversation_created(&talk, &[said]),
         E::ConversationStatusUpdated => events::conversation_status_updated(conversation_id, 0),
         E::MessageDeleted => events::message_deleted(message_id),
