@@ -129,7 +129,8 @@ pub fn instant(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
         accepts.push(accepted);
     }
     let idle = idle_calls(&quiet, &double, size.calls)?;
-    let half = middle(&accepts).min(middle(&rates)) / 2.0;
+    // Each call is accepted and delivered: what can be done of both at once takes the time of both.
+    let half = 0.5 / (1.0 / middle(&accepts) + 1.0 / middle(&rates));
     let load = half_load(&quiet, &double, half, size)?;
     // After the others, which what it has yet to tell would slow down.
     let telling = rig.fresh(setup(true))?;
