@@ -299,21 +299,23 @@ pub struct Outcome {
 /// How a message stands.
 pub async fn outcome<S: Sql>(sql: &mut S, id: MessageId) -> Result<Option<Outcome>, StoreError> {
     let row = sql
-        .row(
+        .ask(
             "SELECT conversation_id, status, open, scheduled, next_at, failures,
                 COALESCE(channel_id, ''), error_class, COALESCE(error_code, ''),
                 COALESCE(error_message, '') FROM messages WHERE id = $1",
             vals![id.0],
         )
         .await?;
-    let Some(mut r) = row else { return Ok(None) };
     let answers = sql
-        .rows(
+        .ask(
             "SELECT COALESCE(answer, 'null') FROM parts WHERE message_id = $1 AND state = 'sent'
              ORDER BY idx",
             vals![id.0],
         )
         .await?;
+    let row = sql.answer(row).await?.into_iter().next();
+    let Some(mut r) = row else { return Ok(None) };
+    let answers = sql.answer(answers).await?;
     Ok(Some(Outcome {
         conversation: ConversationId(r.int()?),
         status: r.text()?,
