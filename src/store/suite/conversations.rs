@@ -140,3 +140,37 @@ async fn lists_are_bounded_and_know_since_when() {
     };
     assert_eq!(list(anns).await, [(1, 1)]);
 }
+
+#[tokio::test]
+async fn lists_are_in_order_over_the_hours() {
+    const HOUR_MS: i64 = 3_600_000;
+    let bench = Bench::open().await;
+    // Three within one hour, one that goes on in the next, and one that is sent to in the one after.
+    for (n, who) in ["ann", "bob", "cid"].into_iter().enumerate() {
+        bench.pass(1000);
+        bench.came(wrote(who, &format!("m{n}"))).await;
+    }
+    bench.pass(HOUR_MS);
+    bench.came(wrote("bob", "later")).await;
+    bench.pass(HOUR_MS - 2000);
+    bench.accept(&send_to("ann", 1)).await;
+    let list = async |since: Option<i64>| {
+        let filter = reads::Filter {
+            status_code: Some(-1),
+            since: since.map(|at| Since::Time(Millis(at))),
+            ..reads::Filter::default()
+        };
+        let rows = bench.read(move |tx| at_once(reads::conversations(tx, &filter)));
+        let ids = rows.await.into_iter().map(|(c, ..)| c.id.0);
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(list(None).await, [1, 2, 3]);
+    assert_eq!(list(Some(T0 + 3000)).await, [1, 2, 3]);
+    assert_eq!(list(Some(T0 + 3001)).await, [1, 2]);
+    assert_eq!(list(Some(bench.now().0)).await, [1]);
+    assert_eq!(list(Some(bench.now().0 + 1)).await, [0; 0]);
+    // Whoever lists by the hour finds each under its own.
+    let wrong =
+        "SELECT COUNT(*) FROM conversations WHERE updated_hour <> last_update_time / 3600000";
+    assert_eq!(bench.number(wrong).await, 0);
+}

@@ -65,3 +65,29 @@ async fn a_full_disk_refuses_and_breaks_nothing() {
     assert_eq!(bench.came(big).await, Fate::Applied);
     assert_eq!(bench.texts("PRAGMA integrity_check").await, ["ok"]);
 }
+
+#[tokio::test]
+async fn the_log_begins_anew_however_much_is_written() {
+    const MIB: u64 = 1 << 20;
+    let bench = Bench::open().await;
+    let mut longest = 0;
+    for n in 0..150 {
+        let text = "x".repeat(1 << 20);
+        bench
+            .unit(move |tx, unit| {
+                let channel = bot();
+                at_once(crate::store::inbound::raw(tx, unit, &channel, "big", &text))
+            })
+            .await;
+        let log = std::fs::metadata(bench.place.file().with_extension("db-wal"));
+        longest = longest.max(log.unwrap().len());
+        assert!(
+            longest < 100 * MIB,
+            "after {n} MiB the log has {longest} bytes"
+        );
+    }
+    assert!(longest > 30 * MIB, "it was carried over with every commit");
+    let kept = bench.number("SELECT COUNT(*) FROM raw_events WHERE LENGTH(body) = 1048576");
+    assert_eq!(kept.await, 150);
+    assert_eq!(bench.texts("PRAGMA integrity_check").await, ["ok"]);
+}

@@ -345,3 +345,33 @@ async fn pruning_takes_a_bounded_bite() {
     }
     assert_eq!(bites, [1000, 1000, 500]);
 }
+
+#[tokio::test]
+async fn told_events_are_found_by_their_times_among_gaps() {
+    let bench = Bench::with(vec![receiver("backend", &["new-messages"])]).await;
+    for n in 0..9 {
+        bench.came(wrote("ann", &format!("m{n}"))).await;
+        bench.pass(DAY_MS);
+    }
+    bench
+        .meddle("UPDATE deliveries SET open = FALSE WHERE event_id <> 2")
+        .await;
+    bench
+        .meddle("DELETE FROM events WHERE id IN (1, 4, 5, 9)")
+        .await;
+    bench
+        .meddle("DELETE FROM deliveries WHERE event_id IN (1, 4, 5, 9)")
+        .await;
+    // Kept for a week: the first two and the one that waits are older, and two of them are there.
+    bench.pass(DAY_MS);
+    bench.prune().await;
+    let left = async || {
+        bench
+            .texts("SELECT CAST(id AS TEXT) FROM events ORDER BY id")
+            .await
+    };
+    assert_eq!(left().await, ["2", "6", "7", "8"]);
+    bench.pass(20 * DAY_MS);
+    bench.prune().await;
+    assert_eq!(left().await, ["2"]);
+}
