@@ -9,7 +9,7 @@ use crate::outbound::transport::HttpTransport;
 use crate::queue::{Due, LaneId, News, Priority, Queue};
 use crate::store::media_rows;
 use crate::store::people::ChannelInfo;
-use crate::store::{Store, Wakes};
+use crate::store::{Sent, Store, Wakes};
 use crate::telemetry::names;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap};
@@ -96,16 +96,19 @@ pub struct Hook {
     pub lane: LaneId,
 }
 
+/// What a caller who waits hears: the outcome, or that there is news to be looked up.
+pub type Heard = Option<Arc<Sent>>;
+
 /// Callers who wait for the outcome of a message.
 #[derive(Default)]
 pub struct Outcomes {
-    waiting: Mutex<HashMap<MessageId, Vec<oneshot::Sender<()>>>>,
+    waiting: Mutex<HashMap<MessageId, Vec<oneshot::Sender<Heard>>>>,
 }
 
 impl Outcomes {
     /// Subscribes to the next news of a message. Subscribe first, then read the row: news that came
     /// before is in the row.
-    pub fn subscribe(&self, message: MessageId) -> oneshot::Receiver<()> {
+    pub fn subscribe(&self, message: MessageId) -> oneshot::Receiver<Heard> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let senders = waiting.entry(message).or_default();
@@ -115,15 +118,25 @@ impl Outcomes {
         receiver
     }
 
-    /// Wakes everybody who waits for this message.
+    /// Wakes everybody who waits for this message: it is to be looked up.
     pub fn notify(&self, message: MessageId) {
+        self.tell(message, || None);
+    }
+
+    /// Tells everybody who waits for this message that it is sent.
+    pub fn sent(&self, sent: Sent) {
+        let (message, sent) = (sent.message, Arc::new(sent));
+        self.tell(message, || Some(Arc::clone(&sent)));
+    }
+
+    fn tell(&self, message: MessageId, heard: impl Fn() -> Heard) {
         let senders = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.remove(&message)
         };
         for sender in senders.into_iter().flatten() {
             // A caller that went away needs no waking.
-            sender.send(()).ok();
+            sender.send(heard()).ok();
         }
     }
 
@@ -134,7 +147,7 @@ impl Outcomes {
             std::mem::take(&mut *waiting)
         };
         for sender in all.into_values().flatten() {
-            sender.send(()).ok();
+            sender.send(None).ok();
         }
     }
 
@@ -319,6 +332,9 @@ impl Gateway {
     /// Wakes whatever a commit made due. A queue that does not answer loses nothing: the reconciler
     /// schedules again.
     pub async fn wake(&self, wakes: Wakes) {
+        for sent in wakes.sent {
+            self.outcomes.sent(sent);
+        }
         for message in &wakes.outcomes {
             self.outcomes.notify(*message);
         }

@@ -36,7 +36,7 @@ pub mod upkeep;
 pub mod users;
 pub mod work;
 
-pub use outbox::{Receiver, Unit, Wakes};
+pub use outbox::{Receiver, Sent, Unit, Wakes};
 pub use tx::{Tx, at_once};
 
 use crate::media::Links;

@@ -4,7 +4,7 @@ use super::StoreError;
 use super::sql::{Sql, Text};
 use crate::vals;
 use std::fmt::Display;
-use switchboard_channels::model::{MessageId, Millis};
+use switchboard_channels::model::{ConversationId, MessageId, Millis};
 
 /// A delivery of the event that was written last: its number is not waited for. Deliveries have no
 /// numbers of their own that could come between.
@@ -53,6 +53,17 @@ pub(super) struct News {
     pub data: String,
 }
 
+/// A message of one part that the platform has taken: all that its caller waits for.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The message.
+    pub message: MessageId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The platform's answer.
+    pub answer: String,
+}
+
 /// What must be woken after the commit. The store knows no queue, so it only names things.
 #[derive(Debug, Default)]
 pub struct Wakes {
@@ -66,6 +77,8 @@ pub struct Wakes {
     pub sends: Vec<(String, i64, bool)>,
     /// Messages whose outcome became known.
     pub outcomes: Vec<MessageId>,
+    /// The whole outcome of some of them.
+    pub sent: Vec<Sent>,
     /// Whether something is to be shown at a desk or brought back from there.
     pub mirror: bool,
 }
@@ -85,6 +98,7 @@ impl Wakes {
         self.effects.extend(other.effects);
         self.sends.extend(other.sends);
         self.outcomes.extend(other.outcomes);
+        self.sent.extend(other.sent);
         self.mirror |= other.mirror;
     }
 }

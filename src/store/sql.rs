@@ -54,6 +54,15 @@ macro_rules! inserting {
     };
 }
 
+/// A change of which only has to be known whether it changed anything, for [`Sql::ask_changed`]: as
+/// [`inserting!`], SQLite counts what it changed and makes no table of it.
+#[macro_export]
+macro_rules! changing {
+    ($text:literal) => {
+        $crate::store::sql::Text::each($text, concat!($text, " RETURNING 1"))
+    };
+}
+
 impl From<&'static str> for Text {
     fn from(both: &'static str) -> Self {
         Self {
@@ -250,6 +259,14 @@ pub trait Sql {
     fn ask(
         &mut self,
         sql: impl Into<Text>,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Asked, StoreError>>;
+
+    /// The same of a change: it has changed something when the answer is a row, whatever is in that; see
+    /// [`changing!`].
+    fn ask_changed(
+        &mut self,
+        text: Text,
         vals: &[Val<'_>],
     ) -> impl Future<Output = Result<Asked, StoreError>>;
 

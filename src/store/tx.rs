@@ -92,6 +92,25 @@ impl Sql for Tx<'_> {
         ready(answer.map(Asked))
     }
 
+    fn ask_changed(
+        &mut self,
+        text: Text,
+        vals: &[Val<'_>],
+    ) -> impl Future<Output = Result<Asked, StoreError>> {
+        #[cfg(test)]
+        if let Err(error) = self.look(text, vals) {
+            return ready(Err(error));
+        }
+        let answer = match &mut self.0 {
+            On::Sqlite(connection) => connection.exec(text.sqlite, vals).map(|changed| {
+                let rows = (0..changed).map(|_| Row::new(Vec::new()));
+                Answer::There(rows.collect())
+            }),
+            On::Postgres(session) => session.ask(text.postgres, vals).map(Answer::ToCome),
+        };
+        ready(answer.map(Asked))
+    }
+
     fn answer(&mut self, asked: Asked) -> impl Future<Output = Result<Vec<Row>, StoreError>> {
         ready(match (&mut self.0, asked.0) {
             (_, Answer::There(rows)) => Ok(rows),

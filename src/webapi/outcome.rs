@@ -3,9 +3,10 @@
 use super::dispatch::{Api, missing};
 use super::error::{ApiError, Code, Success};
 use super::shapes::{MessageStatus, answers};
-use crate::store::at_once;
+use crate::gateway::Heard;
 use crate::store::now;
 use crate::store::reads::{self, Outcome};
+use crate::store::{Sent, at_once};
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchboard_channels::model::{ConversationId, MessageId};
@@ -29,7 +30,7 @@ pub async fn wait(
     function: &'static str,
     message: MessageId,
     most: Duration,
-    mut news: tokio::sync::oneshot::Receiver<()>,
+    mut news: tokio::sync::oneshot::Receiver<Heard>,
 ) -> Result<Success, ApiError> {
     let gateway = &api.gateway;
     let deadline = Instant::now() + most;
@@ -52,8 +53,12 @@ pub async fn wait(
             return Ok(queued(message, &outcome));
         }
         tokio::select! {
-            // A closed channel is news too: the row says what it is.
-            _ = &mut news => {}
+            heard = &mut news => {
+                if let Ok(Some(sent)) = heard {
+                    return Ok(taken(function, &sent));
+                }
+                // A closed channel is news too: the row says what it is.
+            }
             () = tokio::time::sleep(left) => {}
             () = gateway.stop.cancelled() => {
                 gateway.outcomes.forget(message);
@@ -114,6 +119,18 @@ fn finished(
         outcome.conversation,
         status,
     ))
+}
+
+/// The answer to a message of one part that is sent, as its worker told it.
+pub fn taken(function: &'static str, sent: &Sent) -> Success {
+    let answers = std::slice::from_ref(&sent.answer);
+    let response = answer(function, sent.message, answers);
+    Success::sent(
+        response,
+        sent.message,
+        sent.conversation,
+        MessageStatus::Sent,
+    )
 }
 
 /// What a function answers when everything is sent: the platform's own answer to the first part, in

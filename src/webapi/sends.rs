@@ -6,7 +6,7 @@ use super::content::{
 };
 use super::dispatch::{Api, internal, missing};
 use super::error::{ApiError, Code, Success};
-use super::outcome::{accepted as accepted_now, wait, wait_for};
+use super::outcome::{accepted as accepted_now, taken, wait, wait_for};
 use super::shapes::{MessageStatus, answers};
 use super::target::{self, To};
 use crate::gateway::LiveChannel;
@@ -192,7 +192,10 @@ pub(super) async fn deliver(
                 api.gateway.tell(&News::Scheduled).await;
             } else {
                 tokio::select! {
-                    _ = &mut news => news = api.gateway.outcomes.subscribe(message),
+                    heard = &mut news => match heard {
+                        Ok(Some(sent)) => return Ok(taken(function, &sent)),
+                        _ => news = api.gateway.outcomes.subscribe(message),
+                    },
                     () = tokio::time::sleep(QUICK_ANSWER.min(options.wait)) => {}
                 }
             }
