@@ -9,10 +9,14 @@
 //! a receipt counts whenever it comes: it is evidence that the part arrived.
 
 mod begin;
+mod set;
 mod taken;
+mod turns;
 
 pub use begin::{Begin, Begun, Job, begin};
+pub use set::taken_all;
 pub use taken::{After, Taken, finish_if_sent, taken};
+pub use turns::begin_all;
 
 use super::StoreError;
 use super::locks;

@@ -315,6 +315,8 @@ macro_rules! head_of {
         )
     };
 }
+pub(super) use head_of;
+
 /// Asks for the lowest unfinished message of a conversation with its first unsent part, if it has one.
 pub(super) async fn ask_head<S: Sql>(
     sql: &mut S,
