@@ -5,6 +5,7 @@
 //! round trip.
 
 use super::inbound::{self, Fate, InboundBatch};
+use super::sends::{self, AcceptSend, Accepted};
 use super::work::{self, After, Begin, Begun, Taken};
 use super::{Store, StoreError, Tx, Unit, Wakes, at_once};
 use std::collections::VecDeque;
@@ -41,6 +42,7 @@ pub(super) struct Gathering {
     webhooks: Gathered<Arc<[InboundBatch]>>,
     receipts: Gathered<Arc<Taken>>,
     begins: Gathered<Begin>,
+    sends: Gathered<Arc<AcceptSend>>,
 }
 
 impl Together for Arc<[InboundBatch]> {
@@ -88,6 +90,22 @@ impl Together for Begin {
         all: &[Self],
     ) -> Result<Vec<(Self::Done, Wakes)>, StoreError> {
         at_once(work::begin_all(tx, unit, all))
+    }
+}
+
+impl Together for Arc<AcceptSend> {
+    type Done = Accepted;
+
+    fn gathered(all: &Gathering) -> &Gathered<Self> {
+        &all.sends
+    }
+
+    fn write_all(
+        tx: &mut Tx<'_>,
+        unit: &mut Unit<'_>,
+        all: &[Self],
+    ) -> Result<Vec<(Self::Done, Wakes)>, StoreError> {
+        at_once(sends::accept_all(tx, unit, all))
     }
 }
 
@@ -165,6 +183,18 @@ impl Store {
     /// A conversation whose worker goes away is begun all the same, as if that had died a moment later.
     pub async fn begin(&self, begin: Begin) -> Result<(Begun, Wakes), StoreError> {
         self.together(begin).await
+    }
+
+    /// Accepts a send ([`sends::accept`]): what became of it, and what to wake, for it and perhaps for
+    /// others that were accepted with it.
+    ///
+    /// # Errors
+    /// When it could not be written, or nobody knows whether it was.
+    ///
+    /// # Cancel safety
+    /// A send whose caller goes away is accepted all the same.
+    pub async fn accept(&self, send: AcceptSend) -> Result<(Accepted, Wakes), StoreError> {
+        self.together(Arc::new(send)).await
     }
 
     async fn together<T: Together>(&self, one: T) -> Result<(T::Done, Wakes), StoreError> {

@@ -1,4 +1,4 @@
-//! Beginnings and receipts that are written together leave what they leave one by one.
+//! Sends, beginnings and receipts that are written together leave what they leave one by one.
 //!
 //! Two stores live through the same story, one taking everything alone. Ids are the same as long as they
 //! do the same, so rows are compared whole.
@@ -43,8 +43,17 @@ const LEFT: &[&str] = &[
         ORDER BY d.group_id, e.id, d.webhook_id",
 ];
 
-/// Accepts sends.
-async fn accepted(bench: &Bench, sends: Vec<AcceptSend>) -> Vec<(Accepted, Wakes)> {
+/// Accepts sends that come at the same moment.
+pub(super) async fn accepted(
+    bench: &Bench,
+    together: bool,
+    sends: Vec<AcceptSend>,
+) -> Vec<(Accepted, Wakes)> {
+    if together {
+        let sends: Vec<_> = sends.into_iter().map(Arc::new).collect();
+        let unit = bench.unit(move |tx, unit| at_once(sends::accept_all(tx, unit, &sends)));
+        return unit.await.0;
+    }
     let mut all = Vec::new();
     for send in &sends {
         all.push(bench.try_accept(send).await);
@@ -177,7 +186,7 @@ impl Story {
 
     async fn sends(&mut self) {
         let sends: Vec<_> = (0..self.dice.below(12)).map(|_| self.addressed()).collect();
-        let done = accepted(&self.bench, sends).await;
+        let done = accepted(&self.bench, self.together, sends).await;
         for (accepted, wakes) in done {
             if let Accepted::New { conversation, .. } = &accepted {
                 self.fences.entry(conversation.0).or_insert(1);
