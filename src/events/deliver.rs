@@ -6,7 +6,7 @@ use crate::outbound::lanes::Work;
 use crate::outbound::policy;
 use crate::queue::{Due, Lease, Outcome, Priority, Refused};
 use crate::store::at_once;
-use crate::store::deliveries::{self, Delivery};
+use crate::store::deliveries::{self, Delivery, Told};
 use crate::telemetry::names;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
@@ -108,14 +108,10 @@ impl EventWork {
         let (hook, event) = (self.hook.id.clone(), delivery.event);
         let Err(refusal) = result else {
             self.report(Outcome::Works).await;
-            let written = self
-                .gateway
-                .store
-                .write(move |tx, unit| at_once(deliveries::done(tx, unit, &hook, event)))
-                .await;
+            let webhook = Arc::from(hook);
             // Delivered but not recorded: it is delivered again, with the same id.
-            return match written {
-                Ok(_) => Ok(()),
+            return match self.gateway.store.told(Told { webhook, event }).await {
+                Ok(()) => Ok(()),
                 Err(error) => {
                     tracing::error!(%error, "a delivery is not recorded");
                     Err(Due::after(group, STORE_RETRY, Priority::Normal))

@@ -7,7 +7,7 @@ use crate::gateway::{Gateway, LiveChannel};
 use crate::queue::{Due, Lease, Outcome, Priority, Refused};
 use crate::store::at_once;
 use crate::store::work::{self, After, AttemptKey, Begin, Begun, Failure, Job, PutOff, Taken};
-use crate::store::{StoreError, people, upkeep};
+use crate::store::{StoreError, Wakes, people, upkeep};
 use crate::telemetry::names;
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -145,12 +145,7 @@ impl ChannelWork {
     async fn begin(&self, lease: Lease) -> Result<Begun, Due> {
         self.token(lease.group).await?;
         let begin = self.begin_at(lease);
-        let written = self
-            .gateway
-            .store
-            .write(move |tx, unit| at_once(work::begin(tx, unit, &begin)))
-            .await;
-        match written {
+        match self.gateway.store.begin(begin).await {
             Ok((begun, wakes)) => {
                 self.gateway.wake(wakes).await;
                 Ok(begun)
@@ -232,7 +227,6 @@ impl ChannelWork {
         }
     }
 
-    /// Writes until the store takes it: a worker keeps its receipt while the store is down.
     async fn write<T: Send + 'static>(
         &self,
         unit: impl Fn(&mut crate::store::Tx<'_>, &mut crate::store::Unit<'_>) -> Result<T, StoreError>
@@ -240,9 +234,24 @@ impl ChannelWork {
         + Send
         + 'static,
     ) -> T {
+        self.until_written(|| self.gateway.store.write(unit.clone()))
+            .await
+    }
+
+    /// Records a receipt.
+    async fn record(&self, taken: Taken) -> After {
+        let taken = Arc::new(taken);
+        self.until_written(|| self.gateway.store.taken(Arc::clone(&taken)))
+            .await
+    }
+
+    /// Writes until the store takes it: a worker keeps its receipt while the store is down.
+    async fn until_written<T, W>(&self, write: impl Fn() -> W) -> T
+    where
+        W: Future<Output = Result<(T, Wakes), StoreError>>,
+    {
         loop {
-            let attempt = unit.clone();
-            match self.gateway.store.write(attempt).await {
+            match write().await {
                 Ok((value, wakes)) => {
                     self.gateway.wake(wakes).await;
                     return value;
@@ -263,7 +272,6 @@ impl ChannelWork {
         stop: &CancellationToken,
         goes_on: bool,
     ) -> Next {
-        self.report(Outcome::Works).await;
         self.live.succeeded(crate::store::now());
         // Where something is known to follow, and with a token at hand, its beginning rides in the same
         // commit as this receipt.
@@ -289,9 +297,8 @@ impl ChannelWork {
             receipt,
             next: at_hand.then(|| self.begin_at(lease)),
         };
-        let After { next, more } = self
-            .write(move |tx, unit| at_once(work::taken(tx, unit, &taken)))
-            .await;
+        let recorded = self.record(taken);
+        let (After { next, more }, ()) = tokio::join!(recorded, self.report(Outcome::Works));
         match (next, more) {
             (Begun::Nothing, None) => Next::Stop(None),
             (Begun::Nothing, Some(bulk)) if stop.is_cancelled() => {
@@ -501,8 +508,7 @@ impl ChannelWork {
                     },
                     next: None,
                 };
-                self.write(move |tx, unit| at_once(work::taken(tx, unit, &taken)).map(drop))
-                    .await;
+                self.record(taken).await;
                 return Next::Again;
             }
             Ok(None) => {}

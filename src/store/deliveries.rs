@@ -2,8 +2,9 @@
 
 use super::StoreError;
 use super::outbox::Unit;
-use super::sql::Sql;
+use super::sql::{Sql, set};
 use crate::vals;
+use std::sync::Arc;
 use switchboard_channels::model::Millis;
 
 /// An event to be delivered to one receiver.
@@ -58,19 +59,38 @@ pub async fn load<S: Sql>(
         .collect()
 }
 
-/// Marks an event as delivered.
-pub async fn done<S: Sql>(
-    sql: &mut S,
-    unit: &mut Unit<'_>,
-    webhook: &str,
-    event: i64,
-) -> Result<(), StoreError> {
-    sql.later(
-        "UPDATE deliveries SET open = FALSE, finished_at = $1, attempts = attempts + 1,
-            error = NULL WHERE event_id = $2 AND webhook_id = $3",
-        vals![unit.now.0, event, webhook],
-    )
-    .await?;
+/// An event that its receiver has taken.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The receiver.
+    pub webhook: Arc<str>,
+    /// Row of the event.
+    pub event: i64,
+}
+
+/// Marks events as delivered.
+pub async fn done<S: Sql>(sql: &mut S, unit: &Unit<'_>, all: &[Told]) -> Result<(), StoreError> {
+    if sql.takes_sets() {
+        let events: Vec<_> = all.iter().map(|told| Some(told.event)).collect();
+        let webhooks: Vec<_> = all.iter().map(|told| Some(&*told.webhook)).collect();
+        return sql
+            .later(
+                set("UPDATE deliveries d SET open = FALSE, finished_at = $1,
+                        attempts = d.attempts + 1, error = NULL
+                     FROM unnest($2::bigint[], $3::text[]) AS q (event, webhook)
+                     WHERE d.event_id = q.event AND d.webhook_id = q.webhook"),
+                vals![unit.now.0, &events[..], &webhooks[..]],
+            )
+            .await;
+    }
+    for told in all {
+        sql.later(
+            "UPDATE deliveries SET open = FALSE, finished_at = $1, attempts = attempts + 1,
+                error = NULL WHERE event_id = $2 AND webhook_id = $3",
+            vals![unit.now.0, told.event, &*told.webhook],
+        )
+        .await?;
+    }
     Ok(())
 }
 

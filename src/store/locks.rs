@@ -32,14 +32,45 @@ pub enum Name<'a> {
     Chore(&'static str),
 }
 
+impl<'a> Name<'a> {
+    /// What is locked: its kind, whose it is, and which.
+    const fn words(self) -> (&'static str, &'a str, &'a str) {
+        match self {
+            Self::IdempotencyKey(key) => ("key", "", key),
+            Self::PlatformId(channel, id) => ("platform", channel, id),
+            Self::Identity(scope, id) => ("identity", scope, id),
+            Self::Chore(chore) => ("chore", "", chore),
+        }
+    }
+}
+
+/// Holds several names until the unit ends, taken in the one order.
+pub(super) async fn names<'a, S: Sql>(
+    sql: &mut S,
+    names: impl Iterator<Item = Name<'a>>,
+) -> Result<(), StoreError> {
+    let mut words: Vec<_> = names.map(Name::words).collect();
+    words.sort_unstable();
+    words.dedup();
+    if words.is_empty() {
+        return Ok(());
+    }
+    let column = |of: fn(&(&'static str, &'a str, &'a str)) -> &'a str| {
+        words.iter().map(|w| Some(of(w))).collect::<Vec<_>>()
+    };
+    // The rows come in the order of the arrays, and nothing sorts them.
+    let lock = Text::lock(
+        "SELECT pg_advisory_xact_lock(hashtextextended(q.kind || ' ' || q.whose || ' ' || q.id, 0))
+         FROM unnest($1::text[], $2::text[], $3::text[]) AS q (kind, whose, id)",
+    );
+    let (kinds, whose, ids) = (column(|w| w.0), column(|w| w.1), column(|w| w.2));
+    sql.later(lock, vals![&kinds[..], &whose[..], &ids[..]])
+        .await
+}
+
 /// Holds a name until the unit ends.
 pub async fn name<S: Sql>(sql: &mut S, name: Name<'_>) -> Result<(), StoreError> {
-    let (what, of, id) = match name {
-        Name::IdempotencyKey(key) => ("key", "", key),
-        Name::PlatformId(channel, id) => ("platform", channel, id),
-        Name::Identity(scope, id) => ("identity", scope, id),
-        Name::Chore(chore) => ("chore", "", chore),
-    };
+    let (what, of, id) = name.words();
     // Two names of one hash only wait for each other.
     let lock = Text::lock(
         "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2 || ' ' || $3, 0))",

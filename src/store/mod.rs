@@ -146,7 +146,7 @@ struct Opened {
 #[derive(Clone)]
 pub struct Store {
     opened: Arc<OnceLock<Opened>>,
-    gathered: Arc<gather::Gathered>,
+    gathering: Arc<gather::Gathering>,
     /// Where it is when it is in another place.
     place: Option<postgres::Place>,
     public_url: Arc<str>,
@@ -193,7 +193,7 @@ impl Store {
     fn closed(place: Option<postgres::Place>, receivers: Vec<Receiver>, public_url: &str) -> Self {
         Self {
             opened: Arc::default(),
-            gathered: Arc::default(),
+            gathering: Arc::default(),
             place,
             public_url: public_url.into(),
             receivers: receivers.into(),

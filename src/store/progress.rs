@@ -460,7 +460,8 @@ pub async fn announce<S: Sql>(
     let Some(mut row) = row else { return Ok(()) };
     let ids = sql
         .rows(
-            "SELECT platform_id FROM platform_messages WHERE message_id = $1 ORDER BY idx",
+            "SELECT platform_id FROM platform_messages WHERE message_id = $1
+             ORDER BY idx, platform_id",
             vals![message.0],
         )
         .await?;

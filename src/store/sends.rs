@@ -1,5 +1,10 @@
 //! Accepting a send: one unit that makes key, message, number, parts and event durable together.
 
+mod rows;
+mod set;
+
+pub use set::accept_all;
+
 use super::StoreError;
 use super::locks::{self, Name};
 use super::mirror::{self, What};

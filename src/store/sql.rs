@@ -33,6 +33,11 @@ impl Text {
     }
 }
 
+/// A statement about a set, which only PostgreSQL is given; see [`Sql::takes_sets`].
+pub const fn set(postgres: &'static str) -> Text {
+    Text::each("", postgres)
+}
+
 /// A query whose rows the unit goes on to change by what it reads: on PostgreSQL it holds the rows of
 /// the named table until the unit ends. `holding!("u", "SELECT … FROM users u …")`.
 #[macro_export]

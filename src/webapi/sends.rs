@@ -155,11 +155,7 @@ pub(super) async fn deliver(
         stored: options.stored,
         mirror_of: None,
     };
-    let (accepted, wakes) = api
-        .gateway
-        .store
-        .write(move |tx, unit| at_once(sends::accept(tx, unit, &send)))
-        .await?;
+    let (accepted, wakes) = api.gateway.store.accept(send).await?;
     match accepted {
         Accepted::Conflict => Err(conflict()),
         Accepted::Known { message } => wait_for(api, function, message, options.wait).await,

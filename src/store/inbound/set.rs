@@ -9,7 +9,7 @@ use super::super::StoreError;
 use super::super::outbox::{News, Unit};
 use super::super::people::{self, ChannelInfo, Known};
 use super::super::rows::{ConversationRow, MessageRow, UserRow, hour};
-use super::super::sql::{Sql, Text};
+use super::super::sql::{Sql, set};
 use super::{Applying, Fate, InboundBatch, hashed, news_of, payload_of, window_of};
 use crate::events::payload;
 use crate::{conversation_columns, user_columns, vals};
@@ -18,11 +18,6 @@ use std::rc::Rc;
 use switchboard_channels::model::{
     Event, EventBody, IdentityScope, InboundMessage, MessageId, Sender, Thread,
 };
-
-/// Statements that only the way of many uses; see [`Sql::takes_sets`].
-const fn set(postgres: &'static str) -> Text {
-    Text::each("", postgres)
-}
 
 /// A plain message, and where its fate is noted.
 struct Plain<'a> {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 const DOORS: usize = 3;
 
 /// So many stores on a bench's database.
-async fn doors(bench: &Bench) -> Vec<Arc<Store>> {
+pub(super) async fn doors(bench: &Bench) -> Vec<Arc<Store>> {
     let mut doors = Vec::new();
     for _ in 0..DOORS {
         let store = bench.place.open(vec![receiver("backend", &[])]).await;
@@ -54,7 +54,7 @@ async fn accepted(store: &Store, send: AcceptSend) -> Accepted {
 }
 
 /// Does something so many times at every door, all of it at once.
-async fn everywhere<T, Do, Done>(doors: &[Arc<Store>], times: usize, deed: Do) -> Vec<T>
+pub(super) async fn everywhere<T, Do, Done>(doors: &[Arc<Store>], times: usize, deed: Do) -> Vec<T>
 where
     T: Send + 'static,
     Do: Fn(Arc<Store>, usize) -> Done,

@@ -11,7 +11,11 @@ impl Bench {
     }
 
     async fn done(&self, webhook: &'static str, event: i64) {
-        self.unit(move |tx, unit| at_once(deliveries::done(tx, unit, webhook, event)))
+        let told = [deliveries::Told {
+            webhook: webhook.into(),
+            event,
+        }];
+        self.unit(move |tx, unit| at_once(deliveries::done(tx, unit, &told)))
             .await;
     }
 

@@ -38,6 +38,10 @@ mod newer;
 mod people;
 #[path = "quotes.rs"]
 mod quotes;
+#[path = "sent_at_once.rs"]
+mod sent_at_once;
+#[path = "sent_sets.rs"]
+mod sent_sets;
 #[path = "sets.rs"]
 mod sets;
 #[path = "statuses.rs"]

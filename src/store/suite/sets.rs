@@ -8,10 +8,10 @@ use switchboard_channels::model::{Attachment, Delete, DeliveryStatus, Edit, Reac
 const ROUNDS: u32 = 60;
 
 /// Numbers that look random, and are the same every time.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -1,0 +1,96 @@
+//! Sets of sends beside whatever else is written at the same moment.
+
+use super::concurrent::{doors, everywhere};
+use super::sent_sets::accepted;
+use super::*;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// What is looked up for all of a set may be another thing once one of them is accepted.
+#[tokio::test]
+async fn two_who_turn_out_to_be_one_are_one_for_whatever_follows() {
+    let to = |id: &str, number: Option<&str>| AcceptSend {
+        channel: phone("phone", "whatsapp"),
+        target: Target::Recipient(Recipient {
+            phone: number.map(str::to_owned),
+            ..recipient(id)
+        }),
+        ..send_to(id, 1)
+    };
+    let mut ways = Vec::new();
+    for together in [false, true] {
+        let bench = Bench::open().await;
+        bench.accept(&to("ann", None)).await;
+        bench.accept(&to("bob", Some("+49301"))).await;
+        let sends = vec![
+            to("bob", None),
+            to("ann", None),
+            to("ann", Some("+49301")),
+            to("bob", None),
+            to("bob", None),
+        ];
+        let done = accepted(&bench, together, sends).await;
+        let conversations = done.into_iter().map(|(accepted, _)| match accepted {
+            Accepted::New { conversation, .. } => conversation.0,
+            other => panic!("{other:?} instead of a new message"),
+        });
+        ways.push(conversations.collect::<Vec<_>>());
+    }
+    assert_eq!(ways, [[2, 1, 1, 1, 1], [2, 1, 1, 1, 1]]);
+}
+
+/// Delivers what waits in a conversation, from one end to the other; the messages in their order.
+async fn drained(door: Arc<Store>, conversation: ConversationId) -> Vec<MessageId> {
+    let begin = begin_at(conversation, 1);
+    let mut sent = Vec::new();
+    let mut begun = door.begin(begin).await.unwrap().0;
+    while let Begun::Deliver(job) = begun {
+        sent.push(job.part.message);
+        let taken = Taken {
+            next: Some(begin),
+            ..receipt(&job, &format!("p{}", job.part.message))
+        };
+        begun = door.taken(Arc::new(taken)).await.unwrap().0.next;
+    }
+    assert!(matches!(begun, Begun::Nothing), "{begun:?}");
+    sent
+}
+
+#[tokio::test]
+async fn what_is_sent_at_every_door_goes_out_once_and_in_its_order() {
+    let bench = Bench::open().await;
+    let doors = doors(&bench).await;
+    for person in ["person-0", "person-2", "person-4"] {
+        bench.accept(&send_to(person, 1)).await;
+    }
+    let sends = everywhere(&doors, 60, |door, n| async move {
+        let send = send_to(&format!("person-{}", n % 6), 1);
+        door.accept(send).await.unwrap().0
+    });
+    let fresh = |accepted: &Accepted| matches!(accepted, Accepted::New { .. });
+    assert!(sends.await.iter().all(fresh));
+    let wrong =
+        "SELECT COUNT(*) FROM (SELECT conversation_id FROM messages GROUP BY conversation_id
+        HAVING COUNT(DISTINCT seq) <> COUNT(*) OR MAX(seq) <> COUNT(*)) x";
+    assert_eq!(bench.number(wrong).await, 0);
+    let ids = "SELECT CAST(id AS TEXT) FROM conversations ORDER BY id";
+    let mut workers = JoinSet::new();
+    for (n, id) in bench.texts(ids).await.iter().enumerate() {
+        let door = Arc::clone(&doors[n % doors.len()]);
+        workers.spawn(drained(door, ConversationId(id.parse().unwrap())));
+    }
+    let sent = workers.join_all().await;
+    assert_eq!(sent.len(), 6);
+    assert!(sent.iter().all(|messages| messages.is_sorted()));
+    assert_eq!(sent.concat().len(), 3 + 60 * doors.len());
+    let left = "SELECT COUNT(*) FROM messages WHERE open OR status <> 'sent'";
+    assert_eq!(bench.number(left).await, 0);
+    let attempts = "SELECT COUNT(*) FROM attempts";
+    assert_eq!(bench.number(attempts).await, 3 + 60 * 3);
+    // Of each message its acceptance and its receipt, and three beginnings of conversations.
+    let told = bench.news().await;
+    let of = |name: &str| told.iter().filter(|t| *t == name).count();
+    assert_eq!(of("message-sent"), 3 + 60 * 3);
+    assert_eq!(of("message-status-updated"), 3 + 60 * 3);
+    assert_eq!(of("new-conversation-created"), 6);
+}
