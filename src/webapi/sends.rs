@@ -156,33 +156,48 @@ pub(super) async fn deliver(
         mirror_of: None,
     };
     let (accepted, wakes) = api.gateway.store.accept(send).await?;
-    match accepted {
-        Accepted::Conflict => Err(conflict()),
-        Accepted::Known { message } => wait_for(api, function, message, options.wait).await,
-        Accepted::Gone("conversation") => Err(ApiError::new(
+    // Subscribed before anything is scheduled, so that no outcome is missed.
+    let news = match &accepted {
+        Accepted::New { message, .. } if !options.wait.is_zero() => {
+            Some(api.gateway.outcomes.subscribe(*message))
+        }
+        _ => None,
+    };
+    // Whatever became of this one: others that were accepted with it are woken here, too. For their sake
+    // it goes on when this caller goes away.
+    let gateway = Arc::clone(&api.gateway);
+    tokio::spawn(async move { gateway.wake(wakes).await })
+        .await
+        .ok();
+    match (accepted, news) {
+        (Accepted::Conflict, _) => Err(conflict()),
+        (Accepted::Known { message }, _) => wait_for(api, function, message, options.wait).await,
+        (Accepted::Gone("conversation"), _) => Err(ApiError::new(
             Code::ConversationNotFound,
             "the conversation is gone",
         )),
-        Accepted::Gone(_) => Err(ApiError::invalid(
+        (Accepted::Gone(_), _) => Err(ApiError::invalid(
             "`message_id`: this message is not waiting to be delivered: it was sent before",
         )),
-        Accepted::New {
-            message,
-            conversation,
-            scheduled,
-        } if options.wait.is_zero() => {
-            api.gateway.wake(wakes).await;
+        (
+            Accepted::New {
+                message,
+                conversation,
+                scheduled,
+            },
+            None,
+        ) => {
             if scheduled {
                 api.gateway.scheduled.notify_one();
             }
             Ok(accepted_now(message, conversation))
         }
-        Accepted::New {
-            message, scheduled, ..
-        } => {
-            // Subscribed before anything is scheduled, so that no outcome is missed.
-            let mut news = api.gateway.outcomes.subscribe(message);
-            api.gateway.wake(wakes).await;
+        (
+            Accepted::New {
+                message, scheduled, ..
+            },
+            Some(mut news),
+        ) => {
             if scheduled {
                 api.gateway.scheduled.notify_one();
                 api.gateway.tell(&News::Scheduled).await;
