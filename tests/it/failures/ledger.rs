@@ -46,6 +46,8 @@ pub(super) struct Report {
     pub(super) inbound: usize,
     pub(super) outbound: usize,
     pub(super) lost: Vec<String>,
+    /// Twice in doubt, and so given up and told as failed: what `on_unsure` says.
+    pub(super) given_up: Vec<String>,
     /// More often than once, while the message was never in doubt.
     pub(super) doubled: Vec<String>,
     /// More often than once, after an attempt whose outcome nobody knew.
@@ -57,10 +59,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} in, {} out; {} lost, {} doubled, {} sent twice in doubt, {} out of order",
+            "{} in, {} out; {} lost, {} given up in doubt, {} doubled, {} sent twice in doubt, {} out \
+             of order",
             self.inbound,
             self.outbound,
             self.lost.len(),
+            self.given_up.len(),
             self.doubled.len(),
             self.doubted.len(),
             self.out_of_order.len()
@@ -219,7 +223,18 @@ impl Ledger {
         for (customer, sent) in &outbound {
             let found = self.texts_to(customer);
             let texts: Vec<String> = sent.iter().map(|s| s.text.clone()).collect();
+            let before = report.lost.len();
             let doubled = compare(&texts, &found, &mut report);
+            for text in report.lost.split_off(before) {
+                let id = sent.iter().find(|s| s.text == text).map(|s| s.id.clone());
+                let message = world.message(&id.unwrap_or_default()).await;
+                let twice = message["status"] == "failed" && message["error"]["code"] == "unsure";
+                if twice {
+                    report.given_up.push(text);
+                } else {
+                    report.lost.push(format!("{text}: {message}"));
+                }
+            }
             for text in doubled {
                 let id = sent.iter().find(|s| s.text == text).map(|s| s.id.clone());
                 if in_doubt(world, &id.unwrap_or_default()).await {
