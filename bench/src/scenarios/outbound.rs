@@ -129,8 +129,7 @@ pub fn instant(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
         accepts.push(accepted);
     }
     let idle = idle_calls(&quiet, &double, size.calls)?;
-    // Each call is accepted and delivered: what can be done of both at once takes the time of both.
-    let half = 0.5 / (1.0 / middle(&accepts) + 1.0 / middle(&rates));
+    let half = waited(&quiet, &double, all / 4, chats)? / 2.0;
     let load = half_load(&quiet, &double, half, size)?;
     // After the others, which what it has yet to tell would slow down.
     let telling = rig.fresh(setup(true))?;
@@ -209,6 +208,16 @@ fn idle_calls(gateway: &Running, double: &Running, calls: usize) -> Result<(f64,
         anyhow::Ok(times)
     })?;
     Ok((median(through), median(direct)))
+}
+
+/// Calls per second that are answered when the platform has taken the message: what the gateway can do of
+/// them.
+fn waited(gateway: &Running, double: &Running, count: usize, chats: usize) -> Result<f64> {
+    double.reset(0, "")?;
+    let calls: Vec<Vec<u8>> = (0..count)
+        .map(|n| send(0, n % chats, "a short message", 10))
+        .collect();
+    Ok(flood(gateway.at, &calls, CONNECTIONS)?.rate())
 }
 
 /// Calls at half of what the gateway can do; the text says when its call was made.
