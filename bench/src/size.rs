@@ -100,8 +100,9 @@ impl Size {
             batches: 120,
             sends: 1500,
             chats: 150,
-            // Fifteen rows of those in flight: a tenth and nine tenths of them lie within a row.
-            slow_sends: 960,
+            // Thirty rows of those in flight: a tenth and nine tenths of them lie within a row, and a row
+            // more or less is a thirtieth.
+            slow_sends: 1920,
             calls: 40,
             paced_seconds: 0.5,
             lane_sends: 120,
