@@ -587,18 +587,33 @@ async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError
     let Some(end) = first_event_since(sql, before).await? else {
         return Ok(0);
     };
-    let rows = sql
-        .rows(
-            "DELETE FROM events WHERE id IN (SELECT e.id FROM events e
-                WHERE e.id < $1 AND (SELECT 1 FROM deliveries d
-                    WHERE d.event_id = e.id AND (d.open OR d.dead) LIMIT 1) IS NULL
-                ORDER BY e.id LIMIT 1000) RETURNING id",
-            vals![end],
-        )
-        .await?;
-    let mut gone = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        gone.push(row.int()?);
+    let mut gone = Vec::new();
+    let mut from = 0;
+    while gone.is_empty() {
+        let rows = sql
+            .rows(
+                "DELETE FROM events WHERE id IN (SELECT e.id FROM (SELECT id FROM events
+                    WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1000) e
+                    WHERE (SELECT 1 FROM deliveries d
+                        WHERE d.event_id = e.id AND (d.open OR d.dead) LIMIT 1) IS NULL)
+                 RETURNING id",
+                vals![from, end],
+            )
+            .await?;
+        for mut row in rows {
+            gone.push(row.int()?);
+        }
+        // All of these wait or were given up: perhaps not those behind them.
+        let next = sql
+            .row(
+                "SELECT id FROM events WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET 1000",
+                vals![from, end],
+            )
+            .await?;
+        match next {
+            Some(mut row) => from = row.int()?,
+            None => break,
+        }
     }
     if gone.is_empty() {
         return Ok(0);
