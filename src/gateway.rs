@@ -120,24 +120,28 @@ impl Outcomes {
 
     /// Wakes everybody who waits for this message: it is to be looked up.
     pub fn notify(&self, message: MessageId) {
-        self.tell(message, || None);
+        for sender in self.take(message) {
+            // A caller that went away needs no waking.
+            sender.send(None).ok();
+        }
     }
 
     /// Tells everybody who waits for this message that it is sent.
     pub fn sent(&self, sent: Sent) {
-        let (message, sent) = (sent.message, Arc::new(sent));
-        self.tell(message, || Some(Arc::clone(&sent)));
+        let senders = self.take(sent.message);
+        if senders.is_empty() {
+            return;
+        }
+        let sent = Arc::new(sent);
+        for sender in senders {
+            sender.send(Some(Arc::clone(&sent))).ok();
+        }
     }
 
-    fn tell(&self, message: MessageId, heard: impl Fn() -> Heard) {
-        let senders = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.remove(&message)
-        };
-        for sender in senders.into_iter().flatten() {
-            // A caller that went away needs no waking.
-            sender.send(heard()).ok();
-        }
+    /// Who waits for this message, and from now on is told.
+    fn take(&self, message: MessageId) -> Vec<oneshot::Sender<Heard>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(&message).unwrap_or_default()
     }
 
     /// Wakes everybody, whatever they wait for: news may have been missed.
@@ -377,6 +381,19 @@ impl Gateway {
             if let Err(error) = self.queue.schedule(&lane, &due).await {
                 tracing::warn!(lane = %lane, %error, "not scheduled now; the reconciler will");
             }
+        }
+    }
+
+    /// The same for a caller who may go away in the middle, as those of HTTP requests do: what was written
+    /// with it may be others', and is woken all the same.
+    pub async fn wake_for_all(self: &Arc<Self>, wakes: Wakes) {
+        if wakes.is_empty() {
+            return;
+        }
+        let gateway = Arc::clone(self);
+        let woken = tokio::spawn(async move { gateway.wake(wakes).await });
+        if let Err(error) = woken.await {
+            tracing::error!(%error, "not woken now; the reconciler will");
         }
     }
 

@@ -58,7 +58,11 @@ pub use again::replay;
 ///
 /// # Errors
 /// When it is not acknowledged; nothing of it was stored then.
-pub async fn receive(gateway: &Gateway, id: &str, request: Inbound) -> Result<Reply, NotTaken> {
+pub async fn receive(
+    gateway: &Arc<Gateway>,
+    id: &str,
+    request: Inbound,
+) -> Result<Reply, NotTaken> {
     let live = gateway.channel(id).ok_or(NotTaken::NoChannel)?;
     let result = receive_for(gateway, live, &request).await;
     let outcome = match &result {
@@ -76,7 +80,7 @@ pub async fn receive(gateway: &Gateway, id: &str, request: Inbound) -> Result<Re
 }
 
 async fn receive_for(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     live: &Arc<LiveChannel>,
     request: &Inbound,
 ) -> Result<(Reply, &'static str), NotTaken> {
@@ -124,7 +128,7 @@ fn understand(
 /// Makes durable what a request carries: in the store, or, where that does not answer or is behind,
 /// in the spool. Says how it is counted.
 async fn keep(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     request: &Inbound,
     batches: Vec<InboundBatch>,
 ) -> Result<&'static str, NotTaken> {
@@ -138,7 +142,7 @@ async fn keep(
         let (fates, wakes) = apply(gateway, &batches.into())
             .await
             .map_err(NotTaken::Unavailable)?;
-        gateway.wake(wakes).await;
+        gateway.wake_for_all(wakes).await;
         return Ok(taken(&fates));
     };
     // Before its predecessors are in the store, nothing of a channel may overtake them.
@@ -148,7 +152,7 @@ async fn keep(
         let late = || StoreError::Unavailable(format!("no commit within {STORE_PATIENCE:?}"));
         match written.unwrap_or_else(|_late| Err(late())) {
             Ok((fates, wakes)) => {
-                gateway.wake(wakes).await;
+                gateway.wake_for_all(wakes).await;
                 return Ok(taken(&fates));
             }
             // It may have been written after all: then the replay finds it there.

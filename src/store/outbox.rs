@@ -91,6 +91,26 @@ impl Wakes {
         }
     }
 
+    /// Whether there is nothing to be woken.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            events,
+            media,
+            effects,
+            sends,
+            outcomes,
+            sent,
+            mirror,
+        } = self;
+        events.is_empty()
+            && media.is_empty()
+            && effects.is_empty()
+            && sends.is_empty()
+            && outcomes.is_empty()
+            && sent.is_empty()
+            && !mirror
+    }
+
     /// Adds another unit's.
     pub fn extend(&mut self, other: Self) {
         self.events.extend(other.events);

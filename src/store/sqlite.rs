@@ -26,7 +26,7 @@ use writer::{Job, Waiting};
 
 /// Units that may wait for the writer before callers wait themselves.
 const WAITING_MAX: usize = 4096;
-/// Statements kept prepared per connection: every statement of the service fits.
+/// Statements kept prepared per reading connection: every one that only reads fits.
 const STATEMENTS: usize = 256;
 /// Connections for reading. Reads are short; two cores need no more.
 const READERS: usize = 4;
@@ -189,7 +189,7 @@ fn connect(path: &Path, read_only: bool) -> Result<Connection, StoreError> {
         // What is acknowledged must survive the machine, not only the process.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-        // What a savepoint keeps of pages is small and short-lived: no file for it.
+        // What a savepoint keeps of pages, where a group is run again, is short-lived: no file for it.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
     }
     Ok(connection)

@@ -163,12 +163,8 @@ pub(super) async fn deliver(
         }
         _ => None,
     };
-    // Whatever became of this one: others that were accepted with it are woken here, too. For their sake
-    // it goes on when this caller goes away.
-    let gateway = Arc::clone(&api.gateway);
-    tokio::spawn(async move { gateway.wake(wakes).await })
-        .await
-        .ok();
+    // Whatever became of this one: others that were accepted with it are woken here, too.
+    api.gateway.wake_for_all(wakes).await;
     match (accepted, news) {
         (Accepted::Conflict, _) => Err(conflict()),
         (Accepted::Known { message }, _) => wait_for(api, function, message, options.wait).await,
