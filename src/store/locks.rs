@@ -99,3 +99,22 @@ pub async fn of_message<S: Sql>(sql: &mut S, message: MessageId) -> Result<(), S
     );
     sql.later(lock, vals![message.0]).await
 }
+
+/// Holds those whom these ids stand for, each in its scope, until the unit ends; in the one order, which a
+/// look-up that finds conversations as well does not keep.
+pub(super) async fn people<S: Sql>(
+    sql: &mut S,
+    scopes: &[Option<&str>],
+    ids: &[Option<&str>],
+) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let lock = Text::lock(
+        "SELECT 1 FROM users WHERE id IN (SELECT i.user_id
+            FROM unnest($1::text[], $2::text[]) AS q (scope, id)
+            JOIN identities i ON i.scope = q.scope AND i.platform_user_id = q.id)
+         ORDER BY id FOR NO KEY UPDATE",
+    );
+    sql.later(lock, vals![scopes, ids]).await
+}

@@ -6,6 +6,7 @@
 //! it in its place: nothing of a conversation overtakes anything else of it.
 
 use super::super::StoreError;
+use super::super::locks;
 use super::super::outbox::{News, Unit};
 use super::super::people::{self, ChannelInfo, Known};
 use super::super::rows::{ConversationRow, MessageRow, UserRow, hour};
@@ -292,6 +293,9 @@ async fn look_up<S: Sql>(
         scopes_1,
         ids_1,
     ] = &columns;
+    if count > 1 {
+        locks::people(sql, scopes_1, ids_1).await?;
+    }
     let rows = sql
         .rows(
             set(concat!(

@@ -167,15 +167,7 @@ async fn hold<S: Sql>(sql: &mut S, places: &Places) -> Result<(), StoreError> {
     let [scopes, _] = &places.scopes;
     let [ids, _] = &places.ids;
     let (scopes, ids) = (texts(scopes), texts(ids));
-    if !ids.is_empty() {
-        let lock = Text::lock(
-            "SELECT 1 FROM users WHERE id IN (SELECT i.user_id
-                FROM unnest($1::text[], $2::text[]) AS q (scope, id)
-                JOIN identities i ON i.scope = q.scope AND i.platform_user_id = q.id)
-             ORDER BY id FOR NO KEY UPDATE",
-        );
-        sql.later(lock, vals![&scopes[..], &ids[..]]).await?;
-    }
+    locks::people(sql, &scopes, &ids).await?;
     let lock = Text::lock(
         "SELECT 1 FROM conversations WHERE id IN (SELECT c.id
             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])

@@ -94,3 +94,54 @@ async fn what_is_sent_at_every_door_goes_out_once_and_in_its_order() {
     assert_eq!(of("message-status-updated"), 3 + 60 * 3);
     assert_eq!(of("new-conversation-created"), 6);
 }
+
+/// Messages that come and messages that are sent hold people before conversations, and both in the order of
+/// their ids: also where the later person has the earlier conversation.
+#[tokio::test]
+async fn what_comes_and_what_is_sent_to_the_same_people_do_not_wait_in_a_circle() {
+    const PEOPLE: usize = 4;
+    let bench = Bench::open().await;
+    let doors = doors(&bench).await;
+    let channel = |id: &str| phone(id, "whatsapp");
+    let came = |channel: ChannelInfo, people: Vec<usize>, turn: String| {
+        let wrote = |n: usize| wrote(&format!("person-{n}"), &format!("m-{turn}-{n}"));
+        let events = people.into_iter().map(wrote).collect();
+        let effects = Vec::new();
+        Arc::from([InboundBatch {
+            channel,
+            events,
+            effects,
+        }])
+    };
+    let one_way: Vec<usize> = (0..PEOPLE).collect();
+    let other_way: Vec<usize> = (0..PEOPLE).rev().collect();
+    // Known in one order, and begun to write to the second number in the other.
+    for (id, people) in [("first", &one_way), ("second", &other_way)] {
+        let webhook = came(channel(id), people.clone(), id.to_owned());
+        doors[0].take_in(webhook).await.unwrap();
+    }
+    let everybody = everywhere(&doors, 80, |door, n| {
+        let (one_way, second) = (one_way.clone(), channel("second"));
+        let webhook = came(
+            second.clone(),
+            one_way,
+            format!("{n}-{:p}", Arc::as_ptr(&door)),
+        );
+        async move {
+            let sends = (0..PEOPLE).map(|person| AcceptSend {
+                channel: second.clone(),
+                ..send_to(&format!("person-{person}"), 1)
+            });
+            let sends = sends.map(|send| door.accept(send));
+            let sends = futures_util::future::join_all(sends);
+            let (came, sent) = tokio::join!(door.take_in(webhook), sends);
+            came.unwrap();
+            sent.into_iter().all(|sent| sent.is_ok())
+        }
+    });
+    assert!(everybody.await.iter().all(|all_sent| *all_sent));
+    // Sessions tell the server what they met when they end.
+    drop(doors);
+    let met = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(bench.number(met).await, 0);
+}
