@@ -5,7 +5,7 @@ use crate::gateway::Gateway;
 use crate::queue::{LaneId, News};
 use crate::reconcile::reconcile;
 use crate::store::at_once;
-use crate::store::upkeep::{self, Retention};
+use crate::store::upkeep::{self, Pruned, Retention};
 use crate::store::{StoreError, echoes, mailboxes, sends};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -142,15 +142,21 @@ pub async fn echoer(gateway: Arc<Gateway>, stop: CancellationToken) {
 
 /// Forgets what is past its time.
 pub async fn pruner(gateway: Arc<Gateway>, keep: Retention, stop: CancellationToken) {
+    let mut from = 0;
     while pause(PRUNE_EVERY, &stop).await {
         for _ in 0..PRUNE_ROUNDS {
             match gateway
                 .store
-                .write(move |tx, unit| at_once(upkeep::prune(tx, unit, &keep)))
+                .write(move |tx, unit| at_once(upkeep::prune(tx, unit, &keep, from)))
                 .await
             {
-                Ok((0, _)) => break,
-                Ok((gone, _)) => tracing::debug!(gone, "old rows are gone"),
+                Ok((Pruned { gone, next }, _)) => {
+                    from = next.unwrap_or(0);
+                    if gone == 0 && next.is_none() {
+                        break;
+                    }
+                    tracing::debug!(gone, "old rows are gone");
+                }
                 Err(error) => {
                     tracing::warn!(%error, "old rows cannot be pruned");
                     break;

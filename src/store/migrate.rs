@@ -198,6 +198,35 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_stood_before_lighter_indexes_is_found_by_them() {
+        let mut c = Connection::open_in_memory().unwrap();
+        let before = STEPS.iter().filter(|step| step.version < 8);
+        before.for_each(|step| c.execute_batch(step.sqlite).unwrap());
+        let hash = "0123456789abcdef0123456789abcdef";
+        c.execute_batch(&format!(
+            "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+             INSERT INTO meta VALUES ('schema_version', '7'), ('compatible_from', '1');
+             INSERT INTO conversations (id, user_id, channel_id, source, thread_key, thread_live,
+                status_code, address, creation_time, last_update_time)
+                VALUES (1, 2, 'bot', 'tg', 'user:2', TRUE, 2, 'ann', 0, 7200001);
+             INSERT INTO messages (id, conversation_id, user_id, outbound, text, status, creation_time)
+                VALUES (1, 1, 2, FALSE, 'hi', 'received', 7200001);
+             INSERT INTO platform_messages VALUES ('bot', 'ffffffffffffffffffffffffffffffff', 1, 0),
+                ('bot', 'short', 9, 0), ('bot', '{hash}', 8, 0);"
+        ))
+        .unwrap();
+        migrate_sqlite(&mut c).unwrap();
+        let one = |sql: &str| c.query_row(sql, [], |row| row.get::<_, String>(0));
+        // Of a message that was erased; what is as long and stands for one that is there is no hash.
+        let erased = "SELECT GROUP_CONCAT(channel_id || ' ' || hash) FROM erased_ids";
+        assert_eq!(one(erased).unwrap(), format!("bot {hash}"));
+        let hour = "SELECT CAST(updated_hour AS TEXT) FROM conversations";
+        assert_eq!(one(hour).unwrap(), "2");
+        let found = "SELECT text FROM messages WHERE user_id = 2 AND user_id <> 1 AND guest";
+        assert_eq!(one(found).unwrap(), "hi");
+    }
+
     /// Table, column; then table and index.
     fn sqlite_names() -> Vec<String> {
         let mut c = Connection::open_in_memory().unwrap();

@@ -534,12 +534,23 @@ const EARLY_STATUSES_MS: i64 = 7 * 86_400_000;
 /// Idempotency keys answer for so long after the outcome (contract: 24 h).
 const IDEMPOTENCY_MS: i64 = 86_400_000;
 
-/// Forgets what is past its time, a bounded number of rows at once. Returns how many went.
+/// What a round of pruning came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Rows that went.
+    pub gone: u64,
+    /// The event that was not looked at any more, though it is old as well; `None`: all were.
+    pub next: Option<i64>,
+}
+
+/// Forgets what is past its time, a bounded number of rows at once; events from this one on. Whoever goes on
+/// with the next one gets by any number of old events that still wait.
 pub async fn prune<S: Sql>(
     sql: &mut S,
     unit: &Unit<'_>,
     keep: &Retention,
-) -> Result<u64, StoreError> {
+    from: i64,
+) -> Result<Pruned, StoreError> {
     let now = unit.now.0;
     // Several processes would only wait for each other's rows.
     locks::name(sql, Name::Chore("old rows")).await?;
@@ -568,7 +579,8 @@ pub async fn prune<S: Sql>(
     gone += sql
         .exec("DELETE FROM effects WHERE expires_at < $1", vals![now])
         .await?;
-    gone += told_events(sql, now - keep.delivered_events_ms).await?;
+    let (events, next) = told_events(sql, now - keep.delivered_events_ms, from).await?;
+    gone += events;
     gone += sql
         .exec(
             "DELETE FROM idempotency_keys WHERE created_at < $1 AND key IN
@@ -578,45 +590,46 @@ pub async fn prune<S: Sql>(
             vals![now - IDEMPOTENCY_MS],
         )
         .await?;
-    Ok(gone)
+    Ok(Pruned { gone, next })
 }
 
-/// Forgets events from before then that wait nowhere, and their deliveries. The events first, so that their
-/// deliveries are found by what went: which events have none left, no index knows.
-async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError> {
+/// Forgets events from before then that wait nowhere, and their deliveries, among the next thousand from
+/// this one on; says how many rows went, and where to go on. The events first, so that their deliveries are
+/// found by what went: which events have none left, no index knows.
+async fn told_events<S: Sql>(
+    sql: &mut S,
+    before: i64,
+    from: i64,
+) -> Result<(u64, Option<i64>), StoreError> {
     let Some(end) = first_event_since(sql, before).await? else {
-        return Ok(0);
+        return Ok((0, None));
+    };
+    let next = sql
+        .ask(
+            "SELECT id FROM events WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET 1000",
+            vals![from, end],
+        )
+        .await?;
+    let rows = sql
+        .ask(
+            "DELETE FROM events WHERE id IN (SELECT e.id FROM (SELECT id FROM events
+                WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1000) e
+                WHERE (SELECT 1 FROM deliveries d
+                    WHERE d.event_id = e.id AND (d.open OR d.dead) LIMIT 1) IS NULL)
+             RETURNING id",
+            vals![from, end],
+        )
+        .await?;
+    let next = match sql.answer(next).await?.into_iter().next() {
+        Some(mut row) => Some(row.int()?),
+        None => None,
     };
     let mut gone = Vec::new();
-    let mut from = 0;
-    while gone.is_empty() {
-        let rows = sql
-            .rows(
-                "DELETE FROM events WHERE id IN (SELECT e.id FROM (SELECT id FROM events
-                    WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1000) e
-                    WHERE (SELECT 1 FROM deliveries d
-                        WHERE d.event_id = e.id AND (d.open OR d.dead) LIMIT 1) IS NULL)
-                 RETURNING id",
-                vals![from, end],
-            )
-            .await?;
-        for mut row in rows {
-            gone.push(row.int()?);
-        }
-        // All of these wait or were given up: perhaps not those behind them.
-        let next = sql
-            .row(
-                "SELECT id FROM events WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1 OFFSET 1000",
-                vals![from, end],
-            )
-            .await?;
-        match next {
-            Some(mut row) => from = row.int()?,
-            None => break,
-        }
+    for mut row in sql.answer(rows).await? {
+        gone.push(row.int()?);
     }
     if gone.is_empty() {
-        return Ok(0);
+        return Ok((0, next));
     }
     let ids = super::rows::json(&gone)?;
     let deliveries = Text::each(
@@ -625,7 +638,8 @@ async fn told_events<S: Sql>(sql: &mut S, before: i64) -> Result<u64, StoreError
             (SELECT CAST(id AS BIGINT) FROM json_array_elements_text(CAST($1 AS JSON)) id)",
     );
     let deliveries = sql.exec(deliveries, vals![&ids]).await?;
-    Ok(deliveries + u64::try_from(gone.len()).unwrap_or(u64::MAX))
+    let events = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+    Ok((deliveries.saturating_add(events), next))
 }
 
 /// The number below which events are older than a time; `None`: none is. Their numbers are in the order of

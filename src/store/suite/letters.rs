@@ -236,7 +236,11 @@ const KEEP: Retention = Retention {
 
 impl Bench {
     async fn prune(&self) -> u64 {
-        self.unit(|tx, unit| at_once(upkeep::prune(tx, unit, &KEEP)))
+        self.prune_from(0).await.gone
+    }
+
+    async fn prune_from(&self, from: i64) -> upkeep::Pruned {
+        self.unit(move |tx, unit| at_once(upkeep::prune(tx, unit, &KEEP, from)))
             .await
             .0
     }
@@ -374,4 +378,32 @@ async fn told_events_are_found_by_their_times_among_gaps() {
     bench.pass(20 * DAY_MS);
     bench.prune().await;
     assert_eq!(left().await, ["2"]);
+}
+
+#[tokio::test]
+async fn old_events_that_wait_hide_none_behind_them() {
+    let bench = Bench::open().await;
+    bench
+        .meddle(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2501)
+             INSERT INTO events (uid, function, data, created_at)
+             SELECT 'e' || i, 'message-sent', '{}', 0 FROM n",
+        )
+        .await;
+    // A receiver that was paused long ago has not taken all but the last.
+    bench
+        .meddle(
+            "INSERT INTO deliveries (event_id, webhook_id, group_id, open, next_at)
+             SELECT id, 'backend', 1, id < 2501, 0 FROM events",
+        )
+        .await;
+    let next = |next| upkeep::Pruned { gone: 0, next };
+    assert_eq!(bench.prune_from(0).await, next(Some(1001)));
+    assert_eq!(bench.prune_from(1001).await, next(Some(2001)));
+    let last = upkeep::Pruned {
+        gone: 2,
+        next: None,
+    };
+    assert_eq!(bench.prune_from(2001).await, last);
+    assert_eq!(bench.number("SELECT COUNT(*) FROM events").await, 2500);
 }
