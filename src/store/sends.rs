@@ -307,6 +307,9 @@ pub async fn message_sent<S: Sql>(
     conversation: &ConversationRow,
     row: &MessageRow,
 ) -> Result<(), StoreError> {
+    if !unit.wanted("message-sent") {
+        return Ok(());
+    }
     let told = payload::Told::of(conversation, None, row, unit.links, unit.now);
     unit.emit(sql, "message-sent", conversation.id.0, told.message_sent()?)
         .await

@@ -285,6 +285,7 @@ async fn write<S: Sql>(
         Some(asked) => Some(read_authors(sql, asked).await?),
         None => None,
     };
+    let wanted = unit.wanted("message-sent");
     let mut conversations: BTreeMap<i64, (ConversationRow, i64)> = BTreeMap::new();
     let (mut accepted, mut news) = (Vec::with_capacity(placed.len()), Vec::new());
     for ((send, found), message) in placed.iter().zip(&ids) {
@@ -296,13 +297,15 @@ async fn write<S: Sql>(
         conversation.last_update_time = unit.now;
         if let Some(authors) = &authors {
             let row = row_of(unit, send, conversation, *message, authors)?;
-            let told = payload::Told::of(conversation, None, &row, unit.links, unit.now);
-            let told = News {
-                function: "message-sent",
-                group: found.id.0,
-                data: told.message_sent()?,
-            };
-            news.push((accepted.len(), told));
+            if wanted {
+                let told = payload::Told::of(conversation, None, &row, unit.links, unit.now);
+                let told = News {
+                    function: "message-sent",
+                    group: found.id.0,
+                    data: told.message_sent()?,
+                };
+                news.push((accepted.len(), told));
+            }
         }
         let mut wakes = Wakes::default();
         let wake = (send.channel.id.clone(), found.id.0, send.bulk);
@@ -316,7 +319,6 @@ async fn write<S: Sql>(
     }
     insert_parts_and_keys(sql, unit, placed, &ids).await?;
     move_on(sql, unit, &conversations).await?;
-    news.retain(|_| unit.wanted("message-sent"));
     for (of, wake) in unit.emit_all(sql, &news).await? {
         if let Some((_, wakes)) = accepted.get_mut(of) {
             wakes.add_event(wake);
