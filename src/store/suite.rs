@@ -68,7 +68,10 @@ impl<P: Place> Bench<P> {
     }
 
     async fn with(receivers: Vec<Receiver>) -> Self {
-        let place = P::new();
+        Self::at(P::new(), receivers).await
+    }
+
+    async fn at(place: P, receivers: Vec<Receiver>) -> Self {
         let store = place.open(receivers).await;
         Self {
             store: Some(store.unwrap()),
