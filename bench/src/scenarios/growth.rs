@@ -81,15 +81,33 @@ fn fill(place: &Place, messages: i64) -> Result<i64> {
     Ok(people)
 }
 
+/// A store of some size, and what webhooks into it cost.
+struct Stored {
+    messages: i64,
+    people: usize,
+    gateway: Running,
+    /// As many people write as the smallest store has, wherever that many are known.
+    same: Costs,
+    /// Everybody who is known writes as often: no page is warm for being used by few.
+    spread: Costs,
+}
+
+#[derive(Default)]
+struct Costs {
+    wall: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Costs {
+    /// What the fullest store costs more than the emptiest.
+    fn growth(&self, of: &Self) -> f64 {
+        let turns = self.wall.iter().zip(&of.wall);
+        middle(&turns.map(|(l, f)| ratio(*l, *f)).collect::<Vec<_>>())
+    }
+}
+
 /// Webhooks into stores of several sizes, one after the other.
 pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Result<()> {
-    struct Store {
-        messages: i64,
-        people: usize,
-        gateway: Running,
-        costs: Vec<f64>,
-        cpu: Vec<f64>,
-    }
     let mut stores = Vec::new();
     for messages in &size.stored {
         let place = rig.configured(Setup {
@@ -98,58 +116,72 @@ pub fn measure(rig: &Rig, size: &Size, pair: Pair, report: &mut Report) -> Resul
         })?;
         rig.run(&place, "migrate")?;
         let people = fill(&place, *messages)?;
-        stores.push(Store {
+        stores.push(Stored {
             messages: *messages,
             people: usize::try_from(people)?,
             gateway: rig.serve(&place)?.0,
-            costs: Vec::new(),
-            cpu: Vec::new(),
+            same: Costs::default(),
+            spread: Costs::default(),
         });
     }
+    ensure!(stores.len() > 1, "one store alone compares with nothing");
+    let writers = stores.first().map_or(1, |smallest| smallest.people);
     let count = size.of(pair, size.growth_hooks);
     for turn in 0..=size.rounds {
         for store in &mut stores {
-            // Spread over everybody, so that no page is warm for being used by few.
-            let hooks: Vec<Vec<u8>> = rig
-                .numbers(count)
-                .map(|n| {
-                    webhook(std::iter::once((
-                        n,
-                        n.wrapping_mul(2_654_435_761) % store.people,
-                    )))
-                })
-                .collect();
-            let before = store.gateway.cpu_seconds()?;
-            let run = flood(store.gateway.at, &hooks, CONNECTIONS)?;
+            let step = store.people / writers;
+            // In no order, and the few from all over the store: none of their rows are neighbours.
+            let mixed = |n: usize| n.wrapping_mul(2_654_435_761);
+            let few = |n: usize| mixed(n) % writers * step;
+            let people = store.people;
+            let all = |n: usize| mixed(n) % people;
+            let same = flooded(rig, &store.gateway, count, few)?;
+            let spread = flooded(rig, &store.gateway, count, all)?;
             // The first turn warms up.
             if turn > 0 {
-                store.costs.push(ratio(1e6, run.rate()));
-                let used = store.gateway.cpu_seconds()? - before;
-                store.cpu.push(used * 1e6 / count as f64);
+                for (costs, (wall, cpu)) in [(&mut store.same, same), (&mut store.spread, spread)] {
+                    costs.wall.push(wall);
+                    costs.cpu.push(cpu);
+                }
             }
         }
     }
-    ensure!(stores.len() > 1, "one store alone compares with nothing");
     let (Some(first), Some(last)) = (stores.first(), stores.last()) else {
         return Ok(());
     };
-    let turns = last.costs.iter().zip(&first.costs);
     report.add(&Figure {
         name: "growth",
         store: pair.store(),
         queue: pair.queue(),
-        value: middle(&last.costs),
+        value: middle(&last.same.wall),
         unit: "us/webhook",
-        baseline: Some(middle(&first.costs)),
-        ratio: Some(middle(
-            &turns.map(|(l, f)| ratio(*l, *f)).collect::<Vec<_>>(),
-        )),
+        baseline: Some(middle(&first.same.wall)),
+        ratio: Some(last.same.growth(&first.same)),
         bar: Some(Bar::RatioAtMost(BAR)),
         more: vec![
             ("messages", last.messages as f64),
             ("baseline_messages", first.messages as f64),
-            ("cpu_us_per_webhook", middle(&last.cpu)),
-            ("baseline_cpu_us_per_webhook", middle(&first.cpu)),
+            ("cpu_us_per_webhook", middle(&last.same.cpu)),
+            ("baseline_cpu_us_per_webhook", middle(&first.same.cpu)),
+            ("spread_us_per_webhook", middle(&last.spread.wall)),
+            ("spread_baseline_us_per_webhook", middle(&first.spread.wall)),
+            ("spread_ratio", last.spread.growth(&first.spread)),
         ],
     })
+}
+
+/// Webhooks of one message each, by people of these places: what one costs in time, and in CPU of the
+/// gateway, both in microseconds.
+fn flooded(
+    rig: &Rig,
+    gateway: &Running,
+    count: usize,
+    by: impl Fn(usize) -> usize,
+) -> Result<(f64, f64)> {
+    let hook = |n: usize| webhook(std::iter::once((n, by(n))));
+    let hooks: Vec<Vec<u8>> = rig.numbers(count).map(hook).collect();
+    let before = gateway.cpu_seconds()?;
+    let run = flood(gateway.at, &hooks, CONNECTIONS)?;
+    let cpu = gateway.cpu_seconds()? - before;
+    Ok((ratio(1e6, run.rate()), cpu * 1e6 / count as f64))
 }
