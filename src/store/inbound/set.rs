@@ -6,11 +6,10 @@
 //! it in its place: nothing of a conversation overtakes anything else of it.
 
 use super::super::StoreError;
-use super::super::locks;
 use super::super::outbox::{News, Unit};
 use super::super::people::{self, ChannelInfo, Known};
 use super::super::rows::{ConversationRow, MessageRow, UserRow, hour};
-use super::super::sql::{Sql, set};
+use super::super::sql::{Row, Sql, set};
 use super::{Applying, Fate, InboundBatch, hashed, news_of, payload_of, window_of};
 use crate::events::payload;
 use crate::{conversation_columns, user_columns, vals};
@@ -149,6 +148,7 @@ pub(super) async fn apply<S: Sql>(
         return Ok(());
     }
     let mut users: HashMap<i64, Rc<UserRow>> = HashMap::new();
+    let mut heard_of: HashSet<i64> = HashSet::new();
     let mut conversations: HashMap<i64, ConversationRow> = HashMap::new();
     let mut placed = Vec::with_capacity(plain.len());
     for (plain, known) in plain.iter().zip(look_up(sql, &plain).await?) {
@@ -167,7 +167,11 @@ pub(super) async fn apply<S: Sql>(
             .entry(known.user.id.0)
             .or_insert_with(|| Rc::new(known.user));
         let writer = Rc::make_mut(user);
-        let changed = people::update_profile(sql, unit.now, writer, plain.sender).await?;
+        let learnt = people::learn(unit.now, writer, plain.sender);
+        people::details(sql, writer.id, &plain.sender.profile).await?;
+        if learnt.write {
+            heard_of.insert(writer.id.0);
+        }
         let user = Rc::clone(user);
         let row = conversations
             .entry(conversation)
@@ -182,13 +186,16 @@ pub(super) async fn apply<S: Sql>(
             user,
             conversation,
             guest,
-            changed,
+            changed: learnt.changed,
             payload: payload_of(plain.message),
         });
     }
     if placed.is_empty() {
         return Ok(());
     }
+    let heard_of = users.values().filter(|user| heard_of.contains(&user.id.0));
+    let heard_of: Vec<_> = heard_of.map(Rc::as_ref).collect();
+    people::write_all(sql, unit.now, &heard_of).await?;
     let ids = insert(sql, unit, &placed).await?;
     let mut news = Vec::new();
     for (placed, id) in placed.iter().zip(ids) {
@@ -293,11 +300,23 @@ async fn look_up<S: Sql>(
         scopes_1,
         ids_1,
     ] = &columns;
-    if count > 1 {
-        locks::people(sql, scopes_1, ids_1).await?;
-    }
-    let rows = sql
-        .rows(
+    // Two questions, since each holds rows of one table in the order of their ids: nobody's conversation is
+    // held before everybody's row is.
+    let people = sql
+        .ask(
+            set(concat!(
+                "SELECT q.no, ",
+                user_columns!(),
+                " FROM unnest($1::bigint[], $2::text[], $3::text[]) AS q (no, scope, id)
+                 JOIN identities i ON i.scope = q.scope AND i.platform_user_id = q.id
+                 JOIN users u ON u.id = i.user_id
+                 ORDER BY u.id FOR NO KEY UPDATE OF u"
+            )),
+            vals![&numbers[..], &scopes_1[..], &ids_1[..]],
+        )
+        .await?;
+    let places = sql
+        .ask(
             set(concat!(
                 "SELECT q.no,
                     COALESCE((SELECT p.message_id FROM platform_messages p
@@ -305,18 +324,16 @@ async fn look_up<S: Sql>(
                         (SELECT 1 FROM erased_ids e
                             WHERE e.channel_id = q.channel AND e.hash = q.hash)),
                     (SELECT o.user_id FROM identities o
-                        WHERE o.scope = q.scope_2 AND o.platform_user_id = q.id_2), ",
-                user_columns!(),
-                ", ",
+                        WHERE o.scope = q.scope_2 AND o.platform_user_id = q.id_2),
+                    i.user_id, ",
                 conversation_columns!(),
                 " FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[],
                     $6::text[], $7::text[], $8::text[], $9::text[])
                     AS q (no, channel, id, hash, scope_2, id_2, thread, scope_1, id_1)
                  JOIN identities i ON i.scope = q.scope_1 AND i.platform_user_id = q.id_1
-                 JOIN users u ON u.id = i.user_id
                  JOIN conversations c ON c.channel_id = q.channel AND c.thread_live
                     AND c.thread_key = COALESCE(q.thread, 'user:' || i.user_id)
-                 ORDER BY c.id, q.no FOR NO KEY UPDATE OF u, c"
+                 ORDER BY c.id, q.no FOR NO KEY UPDATE OF c"
             )),
             vals![
                 &numbers[..],
@@ -331,12 +348,36 @@ async fn look_up<S: Sql>(
             ],
         )
         .await?;
+    let number = |row: &mut Row| {
+        row.int()
+            .map(|no| usize::try_from(no).unwrap_or(usize::MAX))
+    };
+    let mut users: Vec<Option<UserRow>> = std::iter::repeat_with(|| None).take(count).collect();
+    for mut row in sql.answer(people).await? {
+        let number = number(&mut row)?;
+        if let Some(place) = users.get_mut(number) {
+            *place = Some(UserRow::read(&mut row)?);
+        }
+    }
     let mut found: Vec<Option<Known>> = std::iter::repeat_with(|| None).take(count).collect();
-    for mut row in rows {
-        let number = usize::try_from(row.int()?).unwrap_or(usize::MAX);
-        let known = people::read_known(&mut row)?;
-        if let Some(place) = found.get_mut(number) {
-            *place = known;
+    for mut row in sql.answer(places).await? {
+        let number = number(&mut row)?;
+        let (seen, second) = (row.opt_int()?.is_some(), row.opt_int()?);
+        let first = row.opt_int()?;
+        let conversation = ConversationRow::read(&mut row)?;
+        let (Some(place), Some(user)) = (
+            found.get_mut(number),
+            users.get_mut(number).and_then(Option::take),
+        ) else {
+            continue;
+        };
+        // Both names are the held person's, also by now: else there is something to make or to join.
+        if first == Some(user.id.0) && second == first {
+            *place = Some(Known {
+                user,
+                conversation,
+                seen,
+            });
         }
     }
     Ok(found)
