@@ -346,17 +346,25 @@ pub async fn fail<S: Sql>(
     Ok(true)
 }
 
-/// Whether more waits in a conversation, and whether all of it is bulk.
-pub async fn more<S: Sql>(
+/// Asks whether more waits in a conversation, and whether all of it is bulk.
+pub(super) async fn ask_more<S: Sql>(
     sql: &mut S,
     conversation: ConversationId,
+) -> Result<Asked, StoreError> {
+    sql.ask(
+        "SELECT MIN(CASE WHEN bulk THEN 1 ELSE 0 END) FROM messages
+         WHERE conversation_id = $1 AND open",
+        vals![conversation.0],
+    )
+    .await
+}
+
+/// Reads what [`ask_more`] asked. `None`: nothing waits.
+pub(super) async fn read_more<S: Sql>(
+    sql: &mut S,
+    asked: Asked,
 ) -> Result<Option<bool>, StoreError> {
-    let mut row = sql
-        .one(
-            "SELECT MIN(CASE WHEN bulk THEN 1 ELSE 0 END) FROM messages
-             WHERE conversation_id = $1 AND open",
-            vals![conversation.0],
-        )
-        .await?;
-    Ok(row.opt_int()?.map(|bulk| bulk != 0))
+    let row = sql.answer(asked).await?.into_iter().next();
+    let bulk = row.map(|mut row| row.opt_int()).transpose()?.flatten();
+    Ok(bulk.map(|bulk| bulk != 0))
 }

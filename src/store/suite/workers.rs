@@ -33,8 +33,13 @@ impl Bench {
     }
 
     pub(super) async fn more(&self, conversation: ConversationId) -> Option<bool> {
-        self.read(move |tx| at_once(work::more(tx, conversation)))
-            .await
+        self.read(move |tx| {
+            at_once(async {
+                let asked = work::ask_more(tx, conversation).await?;
+                work::read_more(tx, asked).await
+            })
+        })
+        .await
     }
 }
 

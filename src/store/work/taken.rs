@@ -10,7 +10,7 @@ use super::super::progress::{
 };
 use super::super::sql::{Asked, Sql, Text};
 use super::begin::{Begin, Begun, ask_fence, ask_head, begin_for};
-use super::{AttemptKey, ask_record, more};
+use super::{AttemptKey, ask_more, ask_record, read_more};
 use crate::events::payload;
 use crate::{changing, vals};
 use switchboard_channels::model::{ConversationId, MessageId, Receipt, UserId};
@@ -120,11 +120,13 @@ pub async fn taken<S: Sql>(
     // Nothing was heard of it but that it is sent: what most receipts are. Then most messages have no other
     // part, and what comes next is the head of what is left.
     let plain = matches!(sent, Some(PartSent { fresh: true })) && early.is_empty();
-    let mut head = None;
+    let (mut head, mut left) = (None, None);
     let whole = if plain {
         let asked = ask_whole(sql, unit, key.message).await?;
         if taken.next.is_some() {
             head = Some(ask_head(sql, conversation).await?);
+        } else {
+            left = Some(ask_more(sql, conversation).await?);
         }
         !sql.answer(asked).await?.is_empty()
     } else {
@@ -136,6 +138,7 @@ pub async fn taken<S: Sql>(
         taken_whole(sql, unit, key.message).await?;
         false
     } else {
+        left = None;
         let dead = sent.is_some() && count_part(sql, key.message).await?;
         for status in early {
             apply_early(sql, unit, key, status).await?;
@@ -159,7 +162,13 @@ pub async fn taken<S: Sql>(
     let more = match (&next, &taken.next) {
         // Its head was looked for.
         (Begun::Nothing, Some(_)) => None,
-        (Begun::Nothing, None) => more(sql, conversation).await?,
+        (Begun::Nothing, None) => {
+            let asked = match left {
+                Some(asked) => asked,
+                None => ask_more(sql, conversation).await?,
+            };
+            read_more(sql, asked).await?
+        }
         _ => Some(false),
     };
     Ok(After { next, more })
