@@ -32,7 +32,7 @@ const STATEMENTS: usize = 256;
 const READERS: usize = 4;
 /// Memory for pages of the writer, in KiB: what a busy hour touches again and again. SQLite's own
 /// 2 MiB would have it read most of them from the system every time.
-const WRITER_CACHE_KIB: i64 = 16 * 1024;
+const WRITER_CACHE_KIB: i64 = 32 * 1024;
 /// The file is ours alone, so a lock inside it is only ever held for the length of a checkpoint.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
