@@ -360,7 +360,7 @@ async fn place<S: Sql>(
                 return Ok(Err(Fate::Duplicate));
             }
             let (mut user, mut conversation) = (known.user, known.conversation);
-            let changed = people::update_profile(sql, unit.now, &mut user, sender).await?;
+            let changed = people::profile::update(sql, unit.now, &mut user, sender).await?;
             people::reopen(sql, unit, &mut conversation).await?;
             return Ok(Ok(Place {
                 user,

@@ -7,7 +7,7 @@
 
 use super::super::StoreError;
 use super::super::outbox::{News, Unit};
-use super::super::people::{self, ChannelInfo, Known};
+use super::super::people::{self, ChannelInfo, Known, profile};
 use super::super::rows::{ConversationRow, MessageRow, UserRow, hour};
 use super::super::sql::{Row, Sql, set};
 use super::{Applying, Fate, InboundBatch, hashed, news_of, payload_of, window_of};
@@ -167,8 +167,8 @@ pub(super) async fn apply<S: Sql>(
             .entry(known.user.id.0)
             .or_insert_with(|| Rc::new(known.user));
         let writer = Rc::make_mut(user);
-        let learnt = people::learn(unit.now, writer, plain.sender);
-        people::details(sql, writer.id, &plain.sender.profile).await?;
+        let learnt = profile::learn(unit.now, writer, plain.sender);
+        profile::details(sql, writer.id, &plain.sender.profile).await?;
         if learnt.write {
             heard_of.insert(writer.id.0);
         }
@@ -195,7 +195,7 @@ pub(super) async fn apply<S: Sql>(
     }
     let heard_of = users.values().filter(|user| heard_of.contains(&user.id.0));
     let heard_of: Vec<_> = heard_of.map(Rc::as_ref).collect();
-    people::write_all(sql, unit.now, &heard_of).await?;
+    profile::write_all(sql, unit.now, &heard_of).await?;
     let ids = insert(sql, unit, &placed).await?;
     let mut news = Vec::new();
     for (placed, id) in placed.iter().zip(ids) {
