@@ -232,3 +232,44 @@ async fn together_is_the_same_as_one_by_one() {
     );
     assert!(together.len() > 400, "{} lines", together.len());
 }
+
+#[tokio::test]
+async fn what_is_learnt_of_several_people_at_once_is_of_each() {
+    let bench = Bench::open().await;
+    let said = |person: &str, times: u32| {
+        let mut event = wrote(person, &format!("{person}-{times}"));
+        let sender = event.sender.as_mut().unwrap();
+        sender.phone = Some(format!("+49{person}"));
+        sender.profile.first_name = Some(format!("{person} {times}"));
+        sender.profile.last_name = Some(format!("of {person}"));
+        sender.profile.image_url = Some(format!("https://pictures.example/{person}/{times}"));
+        sender.profile.language = (times > 1).then(|| format!("l{person}"));
+        [InboundBatch {
+            channel: phone("phone", "whatsapp"),
+            events: vec![event],
+            effects: Vec::new(),
+        }]
+    };
+    let come = async |all: &[(&str, u32)]| {
+        let hooks: Vec<_> = all.iter().map(|(who, times)| said(who, *times)).collect();
+        let came = bench.unit(move |tx, unit| at_once(apply_all(tx, unit, &hooks)));
+        let fates = came.await.0.into_iter().flat_map(|(fates, _)| fates);
+        assert!(fates.flatten().all(|fate| fate == Fate::Applied));
+    };
+    come(&[("1", 1), ("2", 1), ("3", 1)]).await;
+    bench.pass(5000);
+    // Of one the last counts, and one says nothing.
+    come(&[("3", 2), ("1", 2), ("3", 3)]).await;
+    let people =
+        "SELECT first_name || ', ' || last_name || ', ' || profile_image || ', ' || phone || ', '
+        || COALESCE(language, '') || ', ' || last_activity FROM users WHERE id > 1 ORDER BY id";
+    let (then, now) = (T0, bench.now().0);
+    assert_eq!(
+        bench.texts(people).await,
+        [
+            format!("1 2, of 1, https://pictures.example/1/2, +491, l1, {now}"),
+            format!("2 1, of 2, https://pictures.example/2/1, +492, , {then}"),
+            format!("3 3, of 3, https://pictures.example/3/3, +493, l3, {now}"),
+        ]
+    );
+}
