@@ -228,8 +228,8 @@ impl Ledger {
             for text in report.lost.split_off(before) {
                 let id = sent.iter().find(|s| s.text == text).map(|s| s.id.clone());
                 let message = world.message(&id.unwrap_or_default()).await;
-                let twice = message["status"] == "failed" && message["error"]["code"] == "unsure";
-                if twice {
+                let told = message["status"] == "failed" && message["error"]["code"] == "unsure";
+                if told && doubts(&message) > 1 {
                     report.given_up.push(text);
                 } else {
                     report.lost.push(format!("{text}: {message}"));
@@ -283,12 +283,17 @@ fn compare(wanted: &[String], found: &[String], report: &mut Report) -> Vec<Stri
 
 /// Whether an attempt of a message may have arrived without our knowing.
 async fn in_doubt(world: &World, id: &str) -> bool {
-    let message = world.message(id).await;
-    let attempts = message["attempts"].as_array().cloned().unwrap_or_default();
-    attempts.iter().any(|a: &Value| {
+    doubts(&world.message(id).await) > 0
+}
+
+/// Attempts at a message whose outcome nobody knew.
+fn doubts(message: &Value) -> usize {
+    let attempts = message["attempts"].as_array().into_iter().flatten();
+    let of_doubt = attempts.filter(|a| {
         let outcome = word(a, "outcome");
         outcome == "unsure" || outcome.is_empty()
-    })
+    });
+    of_doubt.count()
 }
 
 /// Waits; `true` when it was in vain.
