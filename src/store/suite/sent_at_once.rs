@@ -4,6 +4,7 @@ use super::concurrent::{doors, everywhere};
 use super::sent_sets::accepted;
 use super::*;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// What is looked up for all of a set may be another thing once one of them is accepted.
@@ -147,9 +148,14 @@ async fn what_comes_and_what_is_sent_to_the_same_people_do_not_wait_in_a_circle(
     assert!(everybody.await.iter().all(|all_sent| *all_sent));
     // Sessions tell the server what they met when they end.
     drop(doors);
-    while bench.number(sessions).await > own {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let ended = async {
+        while bench.number(sessions).await > own {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended)
+        .await
+        .expect("the sessions of dropped stores end");
     let met = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(bench.number(met).await, 0);
 }
